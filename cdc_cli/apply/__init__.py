@@ -1,0 +1,67 @@
+"""Applying: writing the newest state of each document to its row, any number of times with the same result.
+
+The contract is `Applier`: one transaction per batch; the row's `cdc_position` guards it, so that a replayed or
+late event changes nothing (invariant I3). A deleted document leaves a tombstone, so that a replayed insert
+cannot raise it. What PostgreSQL cannot take is reported per event, never dropped (invariant I1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from cdc_cli.errors import CdcError
+
+
+class Change(NamedTuple):
+    """An event as the writer needs it: bytes ready for PostgreSQL, no BSON and no envelope left.
+
+    `table` is the namespace `database.collection`; `id` and `id_type` are the primary key; `position` compares as
+    bytes; `document` is JSON text in the configured `jsonb_format`, None = delete; `time_ms` is the commit time in
+    MongoDB; `source` is whatever the caller needs to find the record again (topic, partition, offset).
+    """
+
+    table: str
+    id: bytes
+    id_type: str
+    position: bytes
+    time_ms: int
+    document: bytes | None
+    source: object
+
+
+class Rejected(NamedTuple):
+    """A change that PostgreSQL refused for its own content, with the reason: it is to be dead-lettered."""
+
+    change: Change
+    error: CdcError
+
+
+@dataclass(slots=True)
+class Applied:
+    """What a batch did. `stale` were refused by the guard; `merged` were superseded inside the batch."""
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    stale: int = 0
+    merged: int = 0
+    rejected: list[Rejected] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        """Rows that really changed."""
+        return self.inserted + self.updated + self.deleted
+
+
+class Applier(Protocol):
+    """Writes batches; safe to call from many threads, each batch on a connection of its own."""
+
+    def apply(self, changes: Sequence[Change]) -> Applied:
+        """Write one batch in one transaction; on return it is committed. Rejected changes are not in it.
+
+        Blocks for a connection and for PostgreSQL. Raises Retryable (nothing of the batch is known to be
+        written: apply it again), Denied, ConfigError, Fatal.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""What an operator sees: structured logs, counters, health, and an alert when a worker gives up."""

@@ -1,0 +1,69 @@
+"""Publishing: handing records to Kafka and learning which ones Kafka has acknowledged.
+
+The contract is `Publisher`. A record that was sent ends exactly once: acknowledged, failed, or abandoned by
+`rotate`/`close`. Order per key holds because the producer is idempotent and the partition is computed by us.
+Nothing here moves a resume token (invariant I4): the tracker in `checkpoint/` does, from what is acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from cdc_cli.errors import CdcError
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Record(NamedTuple):
+    """What goes to Kafka. `key` decides the partition; None lets `publish.partition` use partition 0."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Delivery(Protocol):
+    """The fate of one record that was sent. Reading it never blocks."""
+
+    @property
+    def is_done(self) -> bool:
+        """True once the record is acknowledged or has failed."""
+        ...
+
+    @property
+    def error(self) -> CdcError | None:
+        """None while under way and when acknowledged; else Retryable, PoisonEvent, Denied or Fatal."""
+        ...
+
+
+class Publisher(Protocol):
+    """An asynchronous, idempotent producer with acks=all."""
+
+    def start(self) -> None:
+        """Create the producer. Blocks for network time; raises Retryable, Denied, ConfigError."""
+        ...
+
+    def send(self, record: Record) -> Delivery:
+        """Hand over one record without waiting for the broker.
+
+        Raises PoisonEvent when this record can never be sent (too large), Retryable when metadata cannot be had.
+        """
+        ...
+
+    def poll(self) -> None:
+        """Let the driver run its delivery reports; cheap, never blocks."""
+        ...
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything sent is done, at most `timeout` seconds; False when something is still under way."""
+        ...
+
+    def rotate(self) -> None:
+        """Abandon everything under way and start with a fresh producer: the remedy for a wedged or fatal one."""
+        ...
+
+    def close(self, timeout: float) -> None:
+        """End within `timeout` seconds, whatever the brokers do; never raises. What is under way is abandoned."""
+        ...
