@@ -6,7 +6,6 @@ Pure data: no driver, no clock, no I/O.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -56,8 +55,7 @@ ResumeToken = Mapping[str, Any]
 """The server's opaque token document (`{"_data": ...}`). Never parsed to decide anything, only to show a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A place from which the change stream can be resumed without missing anything before or after it.
 
     `position` is that of the last event at or before the token, None when the stream never had one;
@@ -72,8 +70,7 @@ class Mark:
     is_event: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeEvent:
+class ChangeEvent(NamedTuple):
     """One change as captured. `id` is the document's `_id` as decoded BSON; documents are decoded BSON too.
 
     `document` is None for a delete, and for an update whose document was gone at look-up (`missing`).

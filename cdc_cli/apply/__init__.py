@@ -7,10 +7,11 @@ cannot raise it. What PostgreSQL cannot take is reported per event, never droppe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from cdc_cli.consume import Partition
 from cdc_cli.errors import CdcError
 
 
@@ -58,10 +59,39 @@ class Applied:
 class Applier(Protocol):
     """Writes batches; safe to call from many threads, each batch on a connection of its own."""
 
-    def apply(self, changes: Sequence[Change]) -> Applied:
+    def apply(self, changes: Sequence[Change], partitions: Collection[Partition]) -> Applied:
         """Write one batch in one transaction; on return it is committed. Rejected changes are not in it.
 
-        Blocks for a connection and for PostgreSQL. Raises Retryable (nothing of the batch is known to be
-        written: apply it again), Denied, ConfigError, Fatal.
+        `partitions` are those the changes came from: when this process no longer owns one of them in the ledger,
+        nothing is written and Fenced is raised with those it lost. Blocks for a connection and for PostgreSQL.
+        Raises Retryable (nothing of the batch is known to be written: apply it again), Denied, ConfigError, Fatal.
         """
+        ...
+
+
+class Fenced(CdcError):
+    """Another process owns these partitions now: drop their changes, the new owner reads them again."""
+
+    code = "partitions.fenced"
+
+    def __init__(self, partitions: Collection[Partition]) -> None:
+        super().__init__(f"another process owns {len(partitions)} of the partitions of this batch now")
+        self.partitions = frozenset(partitions)
+
+
+class Ledger(Protocol):
+    """Who owns which partition and from which offset it goes on, in PostgreSQL beside the rows.
+
+    The WAL orders offsets and rows, so a crash or a restored backup rewinds them together (invariant I5).
+    """
+
+    def claim(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        """Become the owner, after batches of the former owner that are under way have ended; the stored offsets.
+
+        Partitions without a stored offset are absent from the answer. Blocks; raises Retryable, Denied.
+        """
+        ...
+
+    def store(self, offsets: Mapping[Partition, int]) -> None:
+        """Record the offsets to go on from, for partitions still owned; raises Fenced, Retryable."""
         ...

@@ -8,14 +8,12 @@ and how it reconnects is the business of the modules beside this one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from cdc_cli.events import ChangeEvent, Mark, Position
 
 
-@dataclass(frozen=True, slots=True)
-class Undecodable:
+class Undecodable(NamedTuple):
     """A change whose bytes or size MongoDB's driver cannot turn into an event: it goes to the dead letters."""
 
     raw: bytes
@@ -26,16 +24,14 @@ class Undecodable:
     id: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+class Captured(NamedTuple):
     """One change and the mark right after it."""
 
     event: ChangeEvent | Undecodable
     mark: Mark
 
 
-@dataclass(frozen=True, slots=True)
-class CapturedBatch:
+class CapturedBatch(NamedTuple):
     """Changes in stream order; `mark` (a post-batch token) lies at or after the last one, None = not known."""
 
     changes: Sequence[Captured]
