@@ -1,1 +1,1 @@
-"""cdc.yaml as frozen models, and how it is loaded: file, `${VAR}`, `CDC_` environment, `--set`, each value's origin."""
+"""cdc.yaml as frozen models, and how it is loaded: file, `${VAR}`, `CDC_` environment, `--set`, and origins."""

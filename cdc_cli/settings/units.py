@@ -11,13 +11,16 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, WithJsonSchema
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_BYTES = {
+    "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
+    "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9,
+}
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*$")
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|kB|KB|MB|GB)\s*$")
 
 
 def parse_duration(value: Any) -> float:
-    """Seconds from `500ms`, `10s`, `5m`, `2h`, `7d`; a bare number other than 0 is refused: its unit is a guess."""
+    """Seconds from `500ms`, `10s`, `5m`, `2h`, `7d`; a bare number but 0 is refused: its unit is a guess."""
     if isinstance(value, str) and (match := _DURATION.match(value)):
         return float(match[1]) * _SECONDS[match[2]]
     if not isinstance(value, bool) and isinstance(value, int | float) and value == 0:
@@ -51,7 +54,7 @@ def format_size(size: int) -> str:
     return f"{size}B"
 
 
-_DURATION_SCHEMA = {"type": "string", "pattern": _DURATION.pattern, "examples": ["500ms", "10s", "5m", "2h", "7d"]}
+_DURATION_SCHEMA = {"type": "string", "pattern": _DURATION.pattern, "examples": ["500ms", "10s", "2h", "7d"]}
 _SIZE_SCHEMA = {"type": "string", "pattern": _SIZE.pattern, "examples": ["512KiB", "16MiB"]}
 
 Duration = Annotated[float, BeforeValidator(parse_duration), WithJsonSchema(_DURATION_SCHEMA)]
