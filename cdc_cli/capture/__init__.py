@@ -1,13 +1,13 @@
 """Capturing: reading changes from MongoDB's change stream, in order, each with its position.
 
-The contract is `Capture`: batches of changes, each change carrying the mark from which the stream continues
-after it, and a mark for the batch as a whole so that a quiet stream advances too. Which server, which driver
-and how it reconnects is the business of the modules beside this one.
+The contract is `Capture`: one change at a time, each with the mark from which the stream continues after it,
+and a mark alone when the stream is quiet, so that the resume token advances then too. The modules beside this
+one: `pipeline.py` says what is watched, `decode.py` turns a change-stream document into an event, `mongo.py`
+is the stream with its fallbacks, `errors.py` sorts what MongoDB says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from cdc_cli.events import ChangeEvent, Mark, Position
@@ -31,27 +31,20 @@ class Captured(NamedTuple):
     mark: Mark
 
 
-class CapturedBatch(NamedTuple):
-    """Changes in stream order; `mark` (a post-batch token) lies at or after the last one, None = not known."""
-
-    changes: Sequence[Captured]
-    mark: Mark | None
-
-
 class Capture(Protocol):
-    """A change stream that survives what can be survived."""
+    """A change stream, one thread's object. The caller reopens it after Retryable at the last mark it read."""
 
-    def open(self, after: Mark | None) -> None:
-        """Open right after the mark, None = where `watcher.start_from` says. Blocks for network time.
+    def open(self, after: Mark | None) -> Mark:
+        """Open right after the mark, None = where `watcher.start_from` says; the mark to save at once.
 
-        Raises Retryable, Denied, ConfigError, PositionLost.
+        Blocks for network time. Raises Retryable, Denied, ConfigError, PositionLost.
         """
         ...
 
-    def read(self) -> CapturedBatch:
-        """The next changes; waits at most about a second for the first one, then returns an empty batch.
+    def read(self) -> Captured | Mark | None:
+        """The next change; or, where the stream is quiet, a newer mark; or None after about a second of nothing.
 
-        Raises what `open` raises; after Retryable the caller opens again at the last mark it read.
+        Raises what `open` raises.
         """
         ...
 

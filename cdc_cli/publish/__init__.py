@@ -16,7 +16,7 @@ Headers = Sequence[tuple[str, bytes]]
 
 
 class Record(NamedTuple):
-    """What goes to Kafka. `key` decides the partition; None lets `publish.partition` use partition 0."""
+    """What goes to Kafka. `key` decides the partition; None goes to partition 0."""
 
     topic: str
     key: bytes | None
@@ -25,7 +25,10 @@ class Record(NamedTuple):
 
 
 class Delivery(Protocol):
-    """The fate of one record that was sent. Reading it never blocks."""
+    """The fate of one record that was sent, as the driver reports it; reading it never blocks.
+
+    kafka-python's own future has this shape, so that nothing is wrapped per event.
+    """
 
     @property
     def is_done(self) -> bool:
@@ -33,8 +36,8 @@ class Delivery(Protocol):
         ...
 
     @property
-    def error(self) -> CdcError | None:
-        """None while under way and when acknowledged; else Retryable, PoisonEvent, Denied or Fatal."""
+    def exception(self) -> BaseException | None:
+        """The driver's error once it has failed; `Publisher.explain` translates it."""
         ...
 
 
@@ -50,6 +53,10 @@ class Publisher(Protocol):
 
         Raises PoisonEvent when this record can never be sent (too large), Retryable when metadata cannot be had.
         """
+        ...
+
+    def explain(self, exception: BaseException) -> CdcError:
+        """The driver's error as Retryable, PoisonEvent (this record alone), Denied, ConfigError or Fatal."""
         ...
 
     def poll(self) -> None:

@@ -1,0 +1,74 @@
+"""Topics by kafka-python's admin client; both drivers use it, since it is not on the path of an event."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
+
+from kafka import errors as kafka_errors
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from cdc_cli.brokers.kafka_python_errors import translate
+from cdc_cli.errors import ConfigError
+from cdc_cli.settings.models import TopicSettings
+
+
+_T = TypeVar("_T")
+
+
+class KafkaPythonAdmin:
+    """A `TopicAdmin`; connects at first use, safe to share between threads."""
+
+    def __init__(self, options: Mapping[str, Any], settings: TopicSettings) -> None:
+        self._options = dict(options)
+        self._settings = settings
+        self._client: KafkaAdminClient | None = None
+        self._lock = threading.Lock()
+
+    def ensure(self, topics: Collection[str]) -> None:
+        missing = sorted(set(topics) - self.names())
+        if not missing:
+            return
+        if not self._settings.enabled:
+            raise ConfigError(
+                f"Kafka has no topic {', '.join(missing)} and kafka.create_topics.enabled is false",
+                "create the topics, or let cdc create them",
+                "kafka.topic_missing",
+            )
+        self._call(f"creating the Kafka topics {', '.join(missing)}", lambda c: self._create(c, missing))
+
+    def names(self) -> frozenset[str]:
+        listed = self._call("listing Kafka's topics", lambda client: client.list_topics())
+        return frozenset(name for name in listed if not name.startswith("__"))
+
+    def close(self) -> None:
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def _create(self, client: KafkaAdminClient, topics: Collection[str]) -> None:
+        config = {
+            "retention.ms": str(int(self._settings.retention * 1000)),
+            "max.message.bytes": str(self._settings.max_message_size),
+            "cleanup.policy": "delete",
+        }
+        for topic in topics:
+            new = NewTopic(
+                topic, self._settings.partitions, self._settings.replication_factor, topic_configs=config
+            )
+            try:
+                client.create_topics([new])
+            except kafka_errors.TopicAlreadyExistsError:
+                pass
+        client.wait_for_topics(list(topics), timeout_ms=15_000)
+
+    def _call(self, doing: str, use: Callable[[KafkaAdminClient], _T]) -> _T:
+        with self._lock:
+            try:
+                if self._client is None:
+                    self._client = KafkaAdminClient(**self._options)
+                return use(self._client)
+            except Exception as exc:
+                raise translate(doing, exc) from exc

@@ -1,0 +1,137 @@
+"""The publisher over confluent-kafka (librdkafka), the faster driver: extra `confluent`.
+
+Delivery reports run only inside `poll` and `flush`, on our thread. A full local queue is back-pressure
+(BufferError): poll and try again. A fatal error needs a new producer, which is what `rotate` makes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from cdc_cli.brokers.confluent_errors import translate
+from cdc_cli.errors import CdcError, PoisonEvent, Retryable
+from cdc_cli.publish import Delivery, Record
+from cdc_cli.publish.partition import partition_of
+from cdc_cli.settings.models import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+_OVERHEAD = 1024
+_METADATA_SECONDS = 15.0
+
+
+class _Report:
+    """The fate of one record; librdkafka calls `settle`."""
+
+    __slots__ = ("exception", "is_done")
+
+    def __init__(self) -> None:
+        self.is_done = False
+        self.exception: BaseException | None = None
+
+    def settle(self, error: KafkaError | None, _message: object) -> None:
+        if error is not None:
+            self.exception = KafkaException(error)
+        self.is_done = True
+
+
+class ConfluentPublisher:
+    """A `Publisher`; one thread sends and polls."""
+
+    def __init__(self, options: Mapping[str, Any], settings: KafkaSettings) -> None:
+        self._options = {
+            **options,
+            "acks": "all",
+            "enable.idempotence": True,
+            "delivery.timeout.ms": 2**31 - 1,
+            "message.max.bytes": settings.create_topics.max_message_size,
+            "linger.ms": settings.producer.linger * 1000,
+            "batch.size": settings.producer.batch_size,
+            "compression.type": settings.producer.compression,
+            "allow.auto.create.topics": False,
+            "queue.buffering.max.messages": 200_000,
+            "reconnect.backoff.max.ms": 2_000,
+            "log_level": 3,
+        }
+        self._largest = settings.create_topics.max_message_size - _OVERHEAD
+        self._producer: Any = None
+        self._partitions: dict[str, int] = {}
+
+    def start(self) -> None:
+        try:
+            self._producer = Producer(self._options, logger=log)
+            self._producer.list_topics(timeout=_METADATA_SECONDS)
+        except Exception as exc:
+            raise translate("connecting to Kafka", exc) from exc
+
+    def send(self, record: Record) -> Delivery:
+        topic, key, value, headers = record
+        size = len(key or b"") + len(value or b"")
+        if size > self._largest:
+            raise PoisonEvent(
+                f"the record of {size} bytes is larger than kafka.create_topics.max_message_size allows",
+                "raise max_message_size, and max.message.bytes of the topic and the brokers",
+                "kafka.record_too_large",
+            )
+        partition = partition_of(key, self._partitions.get(topic) or self._count(topic))
+        report = _Report()
+        try:
+            self._produce(topic, key, value, headers, partition, report)
+        except Exception as exc:
+            raise translate(f"publishing to Kafka topic {topic}", exc) from exc
+        return report
+
+    def _produce(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Any, partition: int, report: _Report
+    ) -> None:
+        arguments: dict[str, Any] = {"headers": list(headers)} if headers else {}
+        try:
+            self._producer.produce(
+                topic, value, key, partition=partition, on_delivery=report.settle, **arguments
+            )
+        except BufferError as exc:
+            self._producer.poll(1.0)
+            raise Retryable("librdkafka's queue is full", "the brokers take nothing: are they up?") from exc
+
+    def explain(self, exception: BaseException) -> CdcError:
+        return translate("publishing to Kafka", exception)
+
+    def poll(self) -> None:
+        self._producer.poll(0)
+
+    def flush(self, timeout: float) -> bool:
+        return bool(self._producer.flush(timeout) == 0)
+
+    def rotate(self) -> None:
+        self._abandon()
+        self._partitions.clear()
+        self.start()
+
+    def close(self, timeout: float) -> None:
+        if self._producer is None:
+            return
+        if timeout > 0:
+            self.flush(timeout)
+        self._abandon()
+
+    def _count(self, topic: str) -> int:
+        try:
+            found = self._producer.list_topics(topic, timeout=_METADATA_SECONDS).topics.get(topic)
+        except Exception as exc:
+            raise translate(f"looking up the partitions of Kafka topic {topic}", exc) from exc
+        if found is not None and found.error is not None:
+            raise translate(f"looking up Kafka topic {topic}", KafkaException(found.error))
+        if found is None or not found.partitions:
+            raise Retryable(f"Kafka does not know topic {topic} (yet)", "check that the topic exists")
+        self._partitions[topic] = len(found.partitions)
+        return len(found.partitions)
+
+    def _abandon(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.purge(in_queue=True, in_flight=True, blocking=False)
+            producer.flush(1.0)

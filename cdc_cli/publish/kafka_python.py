@@ -1,0 +1,133 @@
+"""The publisher over kafka-python 3 (the default driver).
+
+Known of 3.0.12 and worked around here: a batch that expires after it was sent once leaves the producer without
+an id for ever, so nothing ever expires (`delivery_timeout_ms` at its maximum) and a producer without progress is
+rotated; one refused record makes an idempotent producer fail every later one, so any failure rotates too;
+`close()` may block and leave the sender alive, so the sender is forced to end.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from kafka import KafkaProducer
+
+from cdc_cli.brokers.kafka_python_errors import translate
+from cdc_cli.errors import CdcError, PoisonEvent, Retryable
+from cdc_cli.publish import Delivery, Record
+from cdc_cli.publish.partition import partition_of
+from cdc_cli.settings.models import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+_NEVER_MS = 2**31 - 1
+_OVERHEAD = 1024
+"""Bytes of headers and framing around key and value, generously."""
+
+
+class KafkaPythonPublisher:
+    """A `Publisher`; one thread sends, any thread may close."""
+
+    def __init__(self, options: Mapping[str, Any], settings: KafkaSettings) -> None:
+        self._options = {
+            **options,
+            "acks": "all",
+            "enable_idempotence": True,
+            "delivery_timeout_ms": _NEVER_MS,
+            "max_block_ms": 15_000,
+            "max_request_size": settings.create_topics.max_message_size,
+            "linger_ms": int(settings.producer.linger * 1000),
+            "batch_size": settings.producer.batch_size,
+            "compression_type": None
+            if settings.producer.compression == "none"
+            else settings.producer.compression,
+            "allow_auto_create_topics": False,
+            "reconnect_backoff_max_ms": 2_000,
+            "metrics_enabled": False,
+        }
+        self._largest = settings.create_topics.max_message_size - _OVERHEAD
+        self._producer: Any = None
+        self._partitions: dict[str, int] = {}
+
+    def start(self) -> None:
+        try:
+            self._producer = KafkaProducer(**self._options)
+        except Exception as exc:
+            raise translate("connecting to Kafka", exc) from exc
+
+    def send(self, record: Record) -> Delivery:
+        topic, key, value, headers = record
+        size = len(key or b"") + len(value or b"")
+        if size > self._largest:
+            raise PoisonEvent(
+                f"the record of {size} bytes is larger than kafka.create_topics.max_message_size allows",
+                "raise max_message_size, and max.message.bytes of the topic and the brokers",
+                "kafka.record_too_large",
+            )
+        partitions = self._partitions.get(topic) or self._count(topic)
+        try:
+            return self._producer.send(  # type: ignore[no-any-return]
+                topic, value=value, key=key, headers=list(headers), partition=partition_of(key, partitions)
+            )
+        except Exception as exc:
+            raise translate(f"publishing to Kafka topic {topic}", exc) from exc
+
+    def explain(self, exception: BaseException) -> CdcError:
+        return translate("publishing to Kafka", exception)
+
+    def poll(self) -> None:
+        """Nothing to do: the driver's own thread completes the deliveries."""
+
+    def flush(self, timeout: float) -> bool:
+        try:
+            self._producer.flush(timeout)
+        except Exception as exc:
+            log.debug("flush ended early: %s", exc)
+            return False
+        return True
+
+    def rotate(self) -> None:
+        self._abandon()
+        self._partitions.clear()
+        self.start()
+
+    def close(self, timeout: float) -> None:
+        if self._producer is None:
+            return
+        if timeout > 0:
+            self.flush(timeout)
+        self._abandon()
+
+    def _count(self, topic: str) -> int:
+        try:
+            found = self._producer.partitions_for(topic)
+        except Exception as exc:
+            raise translate(f"looking up the partitions of Kafka topic {topic}", exc) from exc
+        if not found:
+            raise Retryable(f"Kafka does not know topic {topic} (yet)", "check that the topic exists")
+        self._partitions[topic] = len(found)
+        return len(found)
+
+    def _abandon(self) -> None:
+        """End the producer whatever its state; its own close() may wait for a broker that never answers."""
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        sender = producer._sender
+        sender.force_close()
+        closer = threading.Thread(
+            target=_close_quietly, args=(producer,), name="cdc-producer-close", daemon=True
+        )
+        closer.start()
+        closer.join(2.0)
+        sender.join(2.0)
+
+
+def _close_quietly(producer: Any) -> None:
+    try:
+        producer.close(timeout=0.5)
+    except Exception as exc:
+        log.debug("closing the abandoned producer: %s", exc)

@@ -1,0 +1,45 @@
+"""Topic names from the template, injective: two collections never share a topic unless the template says so. Pure."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+
+LONGEST = 249
+"""Kafka's limit for a topic name, in characters."""
+
+_ILLEGAL = re.compile(r"[^A-Za-z0-9._]")
+
+
+def escape(name: str) -> str:
+    """A database or collection name in Kafka's alphabet: every other character, and `-` itself, as `-xx` per byte.
+
+    `-` is the escape character because underscores are common in collection names and dashes are not.
+    """
+    return _ILLEGAL.sub(lambda m: "".join(f"-{byte:02x}" for byte in m[0].encode("utf-8", "surrogatepass")), name)
+
+
+def topic_of(template: str, name: str, database: str, collection: str) -> str:
+    """The topic for a collection. Too long for Kafka: cut, with `-h` and a hash (no escape looks like that)."""
+    topic = (
+        template.replace("{name}", name)
+        .replace("{database}", escape(database))
+        .replace("{collection}", escape(collection))
+    )
+    if len(topic) <= LONGEST:
+        return topic
+    digest = sha256(f"{database}.{collection}".encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    return f"{topic[: LONGEST - 26]}-h{digest}"
+
+
+def names_collection(template: str, database: str | None) -> bool:
+    """Whether a topic holds one collection only, so that the document's `_id` alone can be the record's key."""
+    return "{collection}" in template and (database is not None or "{database}" in template)
+
+
+def pattern_of(template: str, name: str, database: str | None) -> re.Pattern[str]:
+    """Matches every topic name that the template can produce, for a consumer that is not told the collections."""
+    pattern = re.escape(template.replace("{name}", name))
+    database_part = re.escape(escape(database)) if database is not None else r"[A-Za-z0-9._-]+"
+    pattern = pattern.replace(r"\{database\}", database_part).replace(r"\{collection\}", r"[A-Za-z0-9._-]+")
+    return re.compile(pattern)
