@@ -29,9 +29,10 @@ class Writer:
 class TokenRecord:
     """What is stored: a mark and everything needed to refuse it where it does not belong.
 
-    `stream` names what is watched (`database game`, `deployment`), `fingerprint` hashes the pipeline (database,
-    collections, operations), `replica_set` and `cluster_id` identify the deployment; `saved_at` is epoch seconds.
-    `reason` is free text of the operator, for a reset or restore.
+    `stream` names what is watched (`database game`, `deployment`), `fingerprint` hashes the pipeline
+    (database, collections, operations), `replica_set` and `cluster_id` identify the deployment (empty = not
+    known); `saved_at` is epoch seconds. `reason` is free text of the operator, for a reset or restore, and
+    empty for everything that a watcher saves. A mark with an empty token means: start at its `cluster_time`.
     """
 
     mark: Mark
@@ -59,16 +60,21 @@ class TokenStore(Protocol):
     def load(self) -> TokenRecord | None:
         """The last saved record, None when there is none (never saved, or cleared on purpose).
 
-        Raises PositionLost for a corrupt record or one of a newer format (never 'start now'), Retryable, Denied.
+        Raises PositionLost for a record that is corrupt, of a newer format, or gone without having been
+        cleared (never 'start now'), Retryable, Denied.
         """
         ...
 
     def save(self, record: TokenRecord) -> None:
-        """Replace the record durably, or leave the old one as it was. Raises Retryable, TryLater (lease lost)."""
+        """Replace the record durably, or leave the old one as it was; needs `acquire`. Blocks for the disk.
+
+        Newest wins: a record without a `reason` whose place lies before the stored one changes nothing.
+        Raises Retryable, Denied, TryLater (the right to write is lost), Fatal (the disk is failing).
+        """
         ...
 
     def clear(self, reason: str) -> None:
-        """Remove the record; the removed one goes to the history."""
+        """Remove the record on purpose; it goes to the history, with that reason. Raises like `save`."""
         ...
 
     def history(self) -> Sequence[HistoryEntry]:
@@ -79,8 +85,23 @@ class TokenStore(Protocol):
         """Append a record to the history and return its number; done at start, at resets and now and then."""
         ...
 
-    def acquire(self) -> None:
-        """Become the one writer. Raises TryLater when another live watcher is; waits out a dead one's lease."""
+    def acquire(self, force: bool = False) -> None:
+        """Become the one writer. Raises TryLater when another live watcher is; waits out a dead one's lease.
+
+        With `force` the right is taken from whoever has it, and his next `save` or `renew` raises TryLater.
+        Blocks at most about the time of a lease; raises Retryable, Denied.
+        """
+        ...
+
+    def renew(self) -> None:
+        """Keep the right to write; to be called every third of `token_store.redis.lease`, saves or not.
+
+        Raises TryLater when the right is lost, Retryable.
+        """
+        ...
+
+    def warnings(self) -> Sequence[str]:
+        """What an operator should know about the safety of this store, as sentences; read-only, may block."""
         ...
 
     def holder(self) -> Writer | None:
@@ -88,7 +109,7 @@ class TokenStore(Protocol):
         ...
 
     def release(self) -> None:
-        """Give the right back; never raises."""
+        """Give the right back and let go of connections; never raises, may be called twice."""
         ...
 
     def describe(self) -> str:
