@@ -1,0 +1,55 @@
+"""A change-stream document as an event. Pure."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from bson.datetime_ms import DatetimeMS
+
+from cdc_cli.events import ChangeEvent, Operation, Position
+
+_OPERATIONS = {operation.value: operation for operation in Operation}
+_EPOCH = datetime.datetime(1970, 1, 1)
+_EPOCH_UTC = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+def position_of(change: Mapping[str, Any], previous: Position | None) -> Position:
+    """The change's position; `previous` is that of the change before it in the stream, for the ordinal."""
+    time = change["clusterTime"]
+    if previous is None or previous[1] != time.inc or previous[0] != time.time:
+        return Position(time.time, time.inc, 0)
+    return Position(time.time, time.inc, previous[2] + 1)
+
+
+def event_of(change: Mapping[str, Any], position: Position) -> ChangeEvent:
+    """The event; raises KeyError or TypeError for a document that is no insert, update, replace or delete."""
+    operation = _OPERATIONS[change["operationType"]]
+    namespace = change["ns"]
+    document = None if operation is Operation.DELETE else change.get("fullDocument")
+    update = None
+    if operation is Operation.UPDATE and "fullDocument" not in change:
+        update = change.get("updateDescription")
+    return ChangeEvent(
+        operation,
+        namespace["db"],
+        namespace["coll"],
+        change["documentKey"]["_id"],
+        position,
+        wall_ms(change.get("wallTime"), position),
+        document,
+        change.get("fullDocumentBeforeChange"),
+        update,
+        document is None and update is None and operation is not Operation.DELETE,
+    )
+
+
+def wall_ms(wall: object, position: Position) -> int:
+    """Commit time in epoch milliseconds; before MongoDB 6.0 only the seconds of the cluster time are known."""
+    if isinstance(wall, datetime.datetime):
+        since = wall - (_EPOCH if wall.tzinfo is None else _EPOCH_UTC)
+        return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
+    if isinstance(wall, DatetimeMS):
+        return int(wall)
+    return position.seconds * 1000
