@@ -16,6 +16,7 @@ from cdc_cli.errors import CdcError, ConfigError, Denied, Fatal, Retryable
 
 MAX_BYTES = 64 << 20
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -137,4 +138,10 @@ def _link_over(source: Path, target: Path) -> None:
         os.link(source, temp, follow_symlinks=False)
     except FileNotFoundError:
         return
+    except OSError as exc:
+        if exc.errno not in _NO_LINKS:
+            raise
+        _write_new(temp, source.read_bytes())
     temp.rename(target)
+    # rename() does nothing when both are already the same file, as after a crash right behind this line
+    temp.unlink(missing_ok=True)

@@ -62,9 +62,9 @@ def decode(data: bytes, where: str, hint: str) -> TokenRecord:
 def decode_cluster_time(token: ResumeToken) -> tuple[int, int] | None:
     """(seconds, increment) that the token's `_data` begins with, None when it does not look like that.
 
-    A KeyString in hexadecimal: type byte 0x82, then the Timestamp as two big-endian 32-bit numbers. Tokens are
-    documented as opaque, so this is for display and for the time of a post-batch token, never to decide which
-    of two tokens is newer.
+    A KeyString in hexadecimal: type byte 0x82, then the Timestamp as two big-endian 32-bit numbers. Tokens
+    are documented as opaque, so this is for display and for the time of a post-batch token, never to decide
+    which of two tokens is newer.
     """
     data = token.get("_data")
     if not isinstance(data, str) or len(data) < 18:
