@@ -85,6 +85,11 @@ class Tracker:
             self._safe = safe
             return safe
 
+    def restart(self, safe: Mark) -> None:
+        """Begin at a mark that is known to be safe: where the stream was opened."""
+        with self._settling:
+            self._safe = safe
+
     def reset(self) -> int:
         """Forget everything under way (it will be read again from `safe`); how many records that were."""
         with self._settling:

@@ -16,14 +16,22 @@ class Partition(NamedTuple):
     number: int
 
 
-class RawRecord(NamedTuple):
-    """A record as it stands in Kafka. `timestamp_ms` is Kafka's, epoch milliseconds."""
+class RawRecord(Protocol):
+    """A record as it stands in Kafka. `timestamp` is Kafka's, epoch milliseconds.
 
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    timestamp_ms: int
-    headers: Sequence[tuple[str, bytes]] = ()
+    kafka-python's own record has this shape, so that nothing is copied per event.
+    """
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 class Rebalance(NamedTuple):
@@ -72,6 +80,10 @@ class Consumer(Protocol):
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Tell the group. Raises Retryable; a commit refused because the group moved on raises TryLater."""
+        ...
+
+    def refresh(self) -> None:
+        """Look for new topics, now and then; a cheap call when it is not time yet. Raises what `poll` raises."""
         ...
 
     def close(self, timeout: float) -> None:

@@ -1,0 +1,250 @@
+"""The loop of `cdc watch`: read a change, send it, and go on from the last safe mark when something fails.
+
+Two things can fail independently. When MongoDB does, the stream is opened again after the last change that was
+read, and what is under way to Kafka stays under way. When Kafka does, everything under way is abandoned, the
+producer is replaced and the stream is read again from the last safe mark: a run of events may repeat, none is
+skipped or swapped (invariants I2, I4, I6).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cdc_cli.capture import Capture, Captured
+from cdc_cli.checkpoint.tracker import Tracker
+from cdc_cli.clock import Clock
+from cdc_cli.errors import CdcError, PoisonEvent, PositionLost, Retryable
+from cdc_cli.events import Mark
+from cdc_cli.observe.counters import Counters
+from cdc_cli.publish import Publisher
+from cdc_cli.retry import Backoff
+from cdc_cli.workers.checkpointer import Checkpointer
+from cdc_cli.workers.forward import Forwarder
+
+log = logging.getLogger(__name__)
+
+_LOOK_EVERY = 256
+"""Events between two looks at what was acknowledged."""
+_PAUSE = 0.002
+"""Seconds to wait for acknowledgements when the in-flight bound is reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What may be in flight, how long the brokers may be silent before the producer is replaced (seconds)."""
+
+    events: int
+    size: int
+    silence: float = 45.0
+
+
+class Watcher:
+    """Runs in one thread until the stop event; `drain` afterwards saves the last token."""
+
+    def __init__(
+        self,
+        capture: Capture,
+        publisher: Publisher,
+        tracker: Tracker,
+        forwarder: Forwarder,
+        checkpointer: Checkpointer,
+        backoff: Callable[[str], Backoff],
+        bounds: Bounds,
+        skip_to_now: bool,
+        counters: Counters,
+        clock: Clock,
+        stop: threading.Event,
+    ) -> None:
+        self._capture = capture
+        self._publisher = publisher
+        self._tracker = tracker
+        self._forwarder = forwarder
+        self._checkpointer = checkpointer
+        self._source_backoff = backoff("MongoDB")
+        self._kafka_backoff = backoff("Kafka")
+        self._bounds = bounds
+        self._skip_to_now = skip_to_now
+        self._counters = counters
+        self._clock = clock
+        self._stop = stop
+        self._last: Mark | None = None
+        self._careful = 0
+        self._unseen = 0
+        self._acknowledged = 0
+        self._progress_at = clock.monotonic()
+
+    def open(self, stored: Mark | None) -> None:
+        """Open the stream and save where it starts, so that a crash from now on skips nothing."""
+        mark = self._open(stored)
+        self._tracker.restart(mark)
+        if stored is None or stored.token != mark.token:
+            self._checkpointer.save(mark)
+
+    def run(self) -> None:
+        """Pump until the stop event. Raises what cannot be mended here: Denied, PositionLost, Fatal..."""
+        while not self._stop.is_set():
+            try:
+                item = self._capture.read()
+            except Retryable as exc:
+                self._reopen(exc)
+                continue
+            except PositionLost as exc:
+                self._lost(exc)
+                continue
+            try:
+                self._handle(item)
+            except Retryable as exc:
+                self._replay(exc)
+
+    def drain(self, seconds: float) -> Mark | None:
+        """Wait for what is under way, at most `seconds`; save and return the last safe mark (requirement R9.4)."""
+        self._publisher.flush(seconds)
+        self._look()
+        mark = self._checkpointer.finish()
+        self._capture.close()
+        return mark
+
+    def _handle(self, item: Captured | Mark | None) -> None:
+        if isinstance(item, Captured):
+            self._unseen += 1
+            self._last = item.mark
+            if self._careful:
+                self._forward_alone(item)
+            else:
+                self._forwarder.forward(item)
+            if self._unseen < _LOOK_EVERY and self._has_room():
+                return
+        elif item is not None:
+            self._last = item
+            self._tracker.note(item)
+        self._look()
+        self._wait_for_room()
+
+    def _look(self) -> None:
+        """See what was acknowledged; raises the first failure as what it means."""
+        self._publisher.poll()
+        self._tracker.advance()
+        self._count()
+        failure = self._tracker.failure
+        if failure is not None:
+            raise self._explain(failure)
+
+    def _explain(self, failure: BaseException) -> CdcError:
+        error = self._publisher.explain(failure)
+        if isinstance(error, PoisonEvent):
+            # Which record it was is found out by sending them one at a time.
+            self._careful = max(self._careful, self._tracker.in_flight)
+            error = Retryable(error.message, error.hint, error.code)
+        error.__cause__ = failure
+        return error
+
+    def _count(self) -> None:
+        self._counters.add("read", self._unseen)
+        acknowledged = self._tracker.acknowledged
+        self._counters.set("in_flight", self._tracker.in_flight)
+        if self._unseen:
+            self._source_backoff.succeeded()
+        self._unseen = 0
+        if acknowledged != self._acknowledged or not self._tracker.in_flight:
+            self._progress_at = self._clock.monotonic()
+            self._kafka_backoff.succeeded()
+            self._counters.add("published", acknowledged - self._acknowledged)
+            self._acknowledged = acknowledged
+
+    def _has_room(self) -> bool:
+        tracker, bounds = self._tracker, self._bounds
+        return tracker.in_flight < bounds.events and tracker.in_flight_bytes < bounds.size
+
+    def _wait_for_room(self) -> None:
+        while not self._has_room() and not self._stop.wait(_PAUSE):
+            self._look()
+            self._check_silence()
+        self._check_silence()
+
+    def _check_silence(self) -> None:
+        silent = self._clock.monotonic() - self._progress_at
+        if self._tracker.in_flight and silent > self._bounds.silence:
+            raise Retryable(
+                f"Kafka has acknowledged nothing for {silent:.0f} s with {self._tracker.in_flight} records under way",
+                "are the brokers up, and do the topics still exist?",
+                "kafka.silent",
+            )
+
+    def _forward_alone(self, captured: Captured) -> None:
+        """Send one record and wait for its fate: a poisoned one is found, and only that one is dead-lettered."""
+        self._forwarder.forward(captured)
+        while self._tracker.in_flight and not self._stop.is_set():
+            self._publisher.poll()
+            self._tracker.advance()
+            failure = self._tracker.failure
+            if failure is not None:
+                error = self._publisher.explain(failure)
+                self._publisher.rotate()
+                self._tracker.reset()
+                if not isinstance(error, PoisonEvent):
+                    raise error from failure
+                self._forwarder.bury(captured, error)
+            self._check_silence()
+            self._stop.wait(_PAUSE)
+        self._count()
+        self._careful -= 1
+
+    def _reopen(self, error: Retryable) -> None:
+        """MongoDB failed: wait, then go on after the last change that was read."""
+        self._pause(self._source_backoff, "MongoDB", error)
+        if not self._stop.is_set():
+            try:
+                self._open(self._last)
+            except Retryable as again:
+                log.debug("still failing: %s", again.message)
+
+    def _replay(self, error: Retryable) -> None:
+        """Kafka failed: wait, replace the producer, read again from the last safe mark."""
+        while not self._stop.is_set():
+            self._pause(self._kafka_backoff, "Kafka", error)
+            try:
+                self._publisher.rotate()
+                abandoned = self._tracker.reset()
+                self._counters.add("replayed", abandoned)
+                self._open(self._tracker.safe)
+                self._progress_at = self._clock.monotonic()
+                return
+            except Retryable as again:
+                error = again
+
+    def _open(self, after: Mark | None) -> Mark:
+        try:
+            self._last = self._capture.open(after)
+        except PositionLost as exc:
+            if not self._skip_to_now:
+                raise
+            self._lost(exc)
+        assert self._last is not None
+        return self._last
+
+    def _lost(self, error: PositionLost) -> None:
+        if not self._skip_to_now:
+            raise error
+        log.error(
+            "%s; watcher.on_position_lost is skip_to_now: the changes in between are NOT sent",
+            error.message,
+            extra={"event.action": "position.lost", "error.code": error.code},
+        )
+        self._counters.add("positions_lost")
+        self._last = self._capture.open(None)
+        self._tracker.note(self._last)
+
+    def _pause(self, backoff: Backoff, whom: str, error: Retryable) -> None:
+        wait = backoff.failed(error)
+        self._counters.add("retries")
+        log.warning(
+            "%s failed, next try in %.1f s: %s",
+            whom,
+            wait,
+            error.message,
+            extra={"event.action": "retry", "error.code": error.code},
+        )
+        self._stop.wait(wait)
