@@ -41,13 +41,18 @@ class Rejected(NamedTuple):
 
 @dataclass(slots=True)
 class Applied:
-    """What a batch did. `stale` were refused by the guard; `merged` were superseded inside the batch."""
+    """What a batch did; all counts together are the changes that were given.
+
+    `stale` found a row that is as new already, or nothing to delete; `merged` were superseded inside the batch;
+    `ignored` are deletes where `on_delete` is ignore.
+    """
 
     inserted: int = 0
     updated: int = 0
     deleted: int = 0
     stale: int = 0
     merged: int = 0
+    ignored: int = 0
     rejected: list[Rejected] = field(default_factory=list)
 
     @property

@@ -1,0 +1,160 @@
+"""The writer: one batch, one transaction, one connection.
+
+Merge the batch, take the fence, write table after table in name order, commit. Up to `copy_threshold` upserts go
+as arrays into a prepared statement, more through COPY (R7.3, R7.4). When PostgreSQL refuses some of the
+content, the batch is written again piece by piece (isolation.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+
+import psycopg2
+
+from cdc_cli.apply import Applied, Change, staging
+from cdc_cli.apply.fence import Fence
+from cdc_cli.apply.isolation import Isolation
+from cdc_cli.apply.merge import Merged, OnDelete, TableChanges, merge
+from cdc_cli.apply.pool import ConnectionPool
+from cdc_cli.apply.rows import Rows
+from cdc_cli.apply.session import Session
+from cdc_cli.apply.sqlstate import Kind, classify, is_poison, translate
+from cdc_cli.apply.statements import Target
+from cdc_cli.apply.tables import TargetTables
+from cdc_cli.consume import Partition
+from cdc_cli.errors import Retryable
+
+log = logging.getLogger(__name__)
+
+
+class PostgresApplier:
+    """Implements Applier. At most `max_writes` transactions run at once (0 = twice the cores of this machine):
+    more writers than the server has cores only get in each other's way.
+    """
+
+    def __init__(
+        self,
+        pool: ConnectionPool[Session],
+        tables: TargetTables,
+        fence: Fence,
+        *,
+        on_delete: OnDelete = "delete",
+        copy_threshold: int = 100,
+        max_writes: int = 0,
+        acquire_timeout: float = 30.0,
+    ) -> None:
+        self._pool = pool
+        self._tables = tables
+        self._fence = fence
+        self._on_delete: OnDelete = on_delete
+        self._copy_threshold = copy_threshold
+        self._turns = threading.BoundedSemaphore(max_writes or 2 * (os.cpu_count() or 1))
+        self._timeout = acquire_timeout
+
+    def apply(self, changes: Sequence[Change], partitions: Collection[Partition]) -> Applied:
+        """See Applier.apply. A target that was dropped meanwhile is created again, once."""
+        try:
+            return self._apply(changes, partitions)
+        except psycopg2.Error as error:
+            if classify(error.pgcode) is not Kind.MISSING:
+                raise translate(error, f"write a batch of {len(changes)} changes") from error
+            log.warning("a target table is gone, creating it again", extra={"tables": self._forget(changes)})
+        try:
+            return self._apply(changes, partitions)
+        except psycopg2.Error as error:
+            raise translate(error, f"write a batch of {len(changes)} changes") from error
+
+    def _apply(self, changes: Sequence[Change], partitions: Collection[Partition]) -> Applied:
+        merged = merge(changes, self._on_delete)
+        if not merged.tables:
+            return Applied(merged=merged.merged, ignored=merged.ignored)
+        # Before a connection is taken: creating a table takes one of its own.
+        todo = [(table, self._tables.resolve(table.table)) for table in merged.tables]
+        with self._turn(), self._pool.session() as session:
+            rows = Rows(session, self._on_delete == "soft")
+            applied = self._write(session, rows, merged, todo, partitions)
+            if applied is None:
+                applied = self._isolate(session, rows, merged, todo, partitions)
+            session.commit()
+        return applied
+
+    def _write(
+        self,
+        session: Session,
+        rows: Rows,
+        merged: Merged,
+        todo: list[tuple[TableChanges, Target]],
+        partitions: Collection[Partition],
+    ) -> Applied | None:
+        """The straight way, which leaves the transaction open; None, and none open, when content is refused."""
+        copying = merged.upserts > self._copy_threshold
+        staged = b""
+        if copying:
+            rows.prepare_staging()
+            staged = b"".join(staging.encode(target.id, table.upserts) for table, target in todo)
+        self._fence.begin(session, (target.id for _, target in todo), partitions)
+        applied = Applied(merged=merged.merged, ignored=merged.ignored)
+        try:
+            if copying:
+                rows.stage(staged)
+            for table, target in todo:
+                _write_table(rows, table, target, copying, applied)
+        except (psycopg2.Error, ValueError) as error:
+            if not is_poison(error):
+                raise
+            session.rollback()
+            return None
+        return applied
+
+    def _isolate(
+        self,
+        session: Session,
+        rows: Rows,
+        merged: Merged,
+        todo: list[tuple[TableChanges, Target]],
+        partitions: Collection[Partition],
+    ) -> Applied:
+        rows.prepare_staging()
+        self._fence.begin(session, (target.id for _, target in todo), partitions)
+        isolation = Isolation(session, rows, merged)
+        for table, target in todo:
+            isolation.write(table, target)
+        return isolation.result()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._turns.acquire(timeout=self._timeout):
+            raise Retryable(
+                f"waited {self._timeout:g} s for a turn to write, PostgreSQL is slow",
+                "look for locks and slow statements in PostgreSQL",
+                "postgres.slow",
+            )
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    def _forget(self, changes: Sequence[Change]) -> list[str]:
+        names = sorted({change.table for change in changes})
+        for name in names:
+            self._tables.forget(name)
+        return names
+
+
+def _write_table(rows: Rows, table: TableChanges, target: Target, copying: bool, applied: Applied) -> None:
+    if table.upserts:
+        if copying:
+            inserted, written = rows.upsert_staged(target, target.id)
+        else:
+            inserted, written = rows.upsert_listed(target, table.upserts)
+        applied.inserted += inserted
+        applied.updated += written - inserted
+        applied.stale += len(table.upserts) - written
+    if table.deletes:
+        removed = rows.delete(target, table.deletes)
+        applied.deleted += removed
+        applied.stale += len(table.deletes) - removed

@@ -1,0 +1,70 @@
+"""The operations on one target inside an open transaction, over one session. Methods raise psycopg2.Error.
+
+ValueError is raised for text that the driver cannot send (NUL, bad UTF-8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from cdc_cli.apply import Change, staging, statements
+from cdc_cli.apply.session import Session
+from cdc_cli.apply.statements import Target
+
+
+class Upserted(NamedTuple):
+    """How many rows an upsert inserted, and how many it wrote at all; the others were as new already."""
+
+    inserted: int
+    written: int
+
+
+class Rows:
+    """Writes to targets. `soft`: a delete marks the row instead of removing it."""
+
+    def __init__(self, session: Session, soft: bool) -> None:
+        self._session = session
+        self._soft = soft
+
+    def prepare_staging(self) -> None:
+        """Have the staging table; before the transaction, because a rollback would take it away again."""
+        self._session.prepare("cdc_staging", staging.CREATE)
+
+    def stage(self, encoded: bytes) -> None:
+        """Send what `staging.encode` made to the staging table, which is empty at the start of each transaction."""
+        self._session.copy(staging.COPY, encoded)
+
+    def upsert_staged(self, target: Target, piece: int) -> Upserted:
+        return self._upsert(statements.copied(target), (piece,))
+
+    def upsert_listed(self, target: Target, changes: Sequence[Change]) -> Upserted:
+        documents = [(change.document or b"null").decode() for change in changes]
+        return self._upsert(statements.listed(target), (*_keys(changes), documents))
+
+    def delete(self, target: Target, changes: Sequence[Change]) -> int:
+        """Leave tombstones, then remove the rows that are older; how many there were."""
+        bury, sql = statements.buried(target)
+        self._session.prepare(bury, sql)
+        remove, sql = statements.removed(target, self._soft)
+        self._session.prepare(remove, sql)
+        keys = _keys(changes)
+        marks = "(%s, %s, %s, %s)"
+        rows = self._session.query(f"EXECUTE {bury}{marks}; EXECUTE {remove}{marks}", keys + keys)
+        return int(rows[0][0])
+
+    def _upsert(self, statement: tuple[str, str], args: tuple[Any, ...]) -> Upserted:
+        name, sql = statement
+        self._session.prepare(name, sql)
+        inserted, written = self._session.query(f"EXECUTE {name}({', '.join(['%s'] * len(args))})", args)[0]
+        return Upserted(inserted, written)
+
+
+def _keys(changes: Sequence[Change]) -> tuple[Any, ...]:
+    """Ids, types, positions, times: one list each."""
+    return (
+        [change.id.decode() for change in changes],
+        [change.id_type for change in changes],
+        [change.position.decode() for change in changes],
+        [change.time_ms for change in changes],
+    )

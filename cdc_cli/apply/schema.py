@@ -1,0 +1,99 @@
+"""Our own tables in PostgreSQL: the schema `cdc`, made when it is missing.
+
+`tables` numbers the target tables and knows which collection each belongs to; `offsets` is the ledger; `tombstones`
+holds the positions of deletes, so that a replayed insert cannot raise the dead; `version` is for later migrations.
+"""
+
+from __future__ import annotations
+
+import psycopg2
+
+from cdc_cli.apply.names import LockClass
+from cdc_cli.apply.pool import ConnectionPool
+from cdc_cli.apply.session import Session
+from cdc_cli.apply.sqlstate import translate
+from cdc_cli.errors import ConfigError
+
+VERSION = 1
+
+_TABLES = f"""\
+CREATE SCHEMA IF NOT EXISTS cdc;
+CREATE TABLE IF NOT EXISTS cdc.version (version integer PRIMARY KEY, created_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE IF NOT EXISTS cdc.tables (
+  id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  namespace text NOT NULL,
+  schema_name text NOT NULL,
+  table_name text NOT NULL,
+  UNIQUE (schema_name, table_name)
+);
+CREATE TABLE IF NOT EXISTS cdc.offsets (
+  group_id text COLLATE "C",
+  topic text COLLATE "C",
+  partition integer,
+  next_offset bigint,
+  owner text COLLATE "C" NOT NULL,
+  updated_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (group_id, topic, partition)
+) WITH (fillfactor = 50);
+CREATE TABLE IF NOT EXISTS cdc.tombstones (
+  table_id integer,
+  _id text COLLATE "C",
+  _id_type text COLLATE "C",
+  position text COLLATE "C" NOT NULL,
+  deleted_at timestamptz NOT NULL,
+  PRIMARY KEY (table_id, _id, _id_type)
+);
+INSERT INTO cdc.version (version) VALUES ({VERSION}) ON CONFLICT DO NOTHING
+"""
+
+
+class CdcSchema:
+    """Makes and checks the schema `cdc`."""
+
+    def __init__(self, pool: ConnectionPool[Session]) -> None:
+        self._pool = pool
+
+    def ensure(self) -> None:
+        """Create what is missing; harmless when several processes do it at once. Blocks.
+
+        Raises Retryable, Denied (with the statement for an administrator), ConfigError (a server or a schema
+        that cannot work).
+        """
+        with self._pool.session() as session:
+            try:
+                self._check_encoding(session)
+                if self._version(session) is None:
+                    self._create(session)
+                found = self._version(session)
+            except psycopg2.Error as error:
+                raise translate(error, "create or read the schema cdc in PostgreSQL") from error
+        if found is not None and found > VERSION:
+            raise ConfigError(
+                f"the schema cdc in PostgreSQL has version {found}, this program knows {VERSION}",
+                "upgrade this program: a newer one has been here",
+                "postgres.schema_version",
+            )
+
+    @staticmethod
+    def _check_encoding(session: Session) -> None:
+        encoding = session.query("SHOW server_encoding")[0][0]
+        if encoding != "UTF8":
+            raise ConfigError(
+                f"the PostgreSQL database has the encoding {encoding}; it must be UTF8 to hold every document",
+                "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0",
+                "postgres.encoding",
+            )
+
+    @staticmethod
+    def _version(session: Session) -> int | None:
+        if session.query("SELECT to_regclass('cdc.version')") == [(None,)]:
+            return None
+        rows = session.query("SELECT max(version) FROM cdc.version")
+        return int(rows[0][0]) if rows[0][0] is not None else None
+
+    @staticmethod
+    def _create(session: Session) -> None:
+        # IF NOT EXISTS is not safe against itself running at the same moment; the lock is.
+        session.query(f"BEGIN; SELECT pg_advisory_xact_lock({LockClass.SCHEMA:d}, 0)")
+        session.query(_TABLES)
+        session.commit()

@@ -1,0 +1,109 @@
+"""The SQL that writes rows, prepared once per connection and table. Pure text.
+
+Every statement carries the guard (a row's position only grows, invariant I3) and takes its locks in key order
+in the C collation: sorting here, and nowhere else, is what keeps concurrent writers free of deadlocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cdc_cli.apply import staging
+from cdc_cli.apply.names import qualified
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A table that is ready to be written to. `id` is its number in `cdc.tables`."""
+
+    id: int
+    namespace: str
+    schema: str
+    table: str
+    partitioned: bool
+    has_deleted_at: bool
+
+    @property
+    def sql(self) -> str:
+        return qualified(self.schema, self.table)
+
+
+_KEYS = "unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS s(_id, _id_type, position, time_ms)"
+_KEY_ORDER = 's._id COLLATE "C", s._id_type COLLATE "C"'
+_TIME = "to_timestamp(s.time_ms::float8 / 1000)"
+_SAME_KEY = "t._id = s._id AND t._id_type = s._id_type"
+
+
+def copied(target: Target) -> tuple[str, str]:
+    """Name and text of the upsert from the staging table. `EXECUTE name(piece)` -> inserted, written."""
+    name = f"cdc_copied_{target.id}"
+    source = f"{staging.TABLE} AS s"
+    return name, f"PREPARE {name}(integer) AS {_upsert(target, source, 's.piece = $1', 's.document')}"
+
+
+def listed(target: Target) -> tuple[str, str]:
+    """The same for a few rows, given as arrays: ids, types, positions, times, documents."""
+    name = f"cdc_listed_{target.id}"
+    columns = "s(_id, _id_type, position, time_ms, document)"
+    source = f"unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[]) AS {columns}"
+    types = "text[], text[], text[], bigint[], text[]"
+    return name, f"PREPARE {name}({types}) AS {_upsert(target, source, 'true', 's.document::jsonb')}"
+
+
+def buried(target: Target) -> tuple[str, str]:
+    """Tombstones for deleted documents, arrays: ids, types, positions, times."""
+    name = f"cdc_buried_{target.id}"
+    return name, (
+        f"PREPARE {name}(text[], text[], text[], bigint[]) AS "
+        "INSERT INTO cdc.tombstones AS d (table_id, _id, _id_type, position, deleted_at) "
+        f"SELECT {target.id}, s._id, s._id_type, s.position, now() FROM {_KEYS} ORDER BY {_KEY_ORDER} "
+        "ON CONFLICT (table_id, _id, _id_type) DO UPDATE "
+        "SET position = excluded.position, deleted_at = excluded.deleted_at "
+        "WHERE d.position < excluded.position"
+    )
+
+
+def removed(target: Target, soft: bool) -> tuple[str, str]:
+    """Delete rows, or mark them, that are older than their delete; the same arrays -> rows changed."""
+    name = f"cdc_removed_{target.id}"
+    # A sub-select that sorts and locks, because neither DELETE nor UPDATE has an order of its own.
+    locked = (
+        f"SELECT t._id, t._id_type, s.position, s.time_ms FROM {_KEYS} JOIN {target.sql} AS t ON {_SAME_KEY} "
+        f'WHERE t.cdc_position COLLATE "C" < s.position ORDER BY {_KEY_ORDER} FOR UPDATE OF t'
+    )
+    where = f'{_SAME_KEY} AND t.cdc_position COLLATE "C" < s.position'
+    if soft:
+        change = (
+            f"UPDATE {target.sql} AS t SET cdc_deleted_at = {_TIME}, cdc_time = {_TIME}, cdc_position = s.position "
+            f"FROM ({locked}) AS s WHERE {where} RETURNING 1"
+        )
+    else:
+        change = f"DELETE FROM {target.sql} AS t USING ({locked}) AS s WHERE {where} RETURNING 1"
+    types = "text[], text[], text[], bigint[]"
+    return name, f"PREPARE {name}({types}) AS WITH gone AS ({change}) SELECT count(*) FROM gone"
+
+
+def _upsert(target: Target, source: str, where: str, document: str) -> str:
+    fresh = (
+        f"{where} AND NOT EXISTS (SELECT FROM cdc.tombstones AS d WHERE d.table_id = {target.id} "
+        "AND d._id = s._id AND d._id_type = s._id_type AND d.position >= s.position)"
+    )
+    revive = ", cdc_deleted_at = NULL" if target.has_deleted_at else ""
+    write = (
+        f"INSERT INTO {target.sql} AS t (_id, _id_type, document, cdc_position, cdc_time) "
+        f"SELECT s._id, s._id_type, {document}, s.position, {_TIME} FROM {source} WHERE {fresh} "
+        f"ORDER BY {_KEY_ORDER} ON CONFLICT (_id, _id_type) DO UPDATE SET document = excluded.document, "
+        f"cdc_position = excluded.cdc_position, cdc_time = excluded.cdc_time{revive} "
+        'WHERE t.cdc_position COLLATE "C" < excluded.cdc_position'
+    )
+    if not target.partitioned:
+        return (
+            f"WITH written AS ({write} RETURNING t.xmax = 0 AS inserted) "
+            "SELECT count(*) FILTER (WHERE inserted), count(*) FROM written"
+        )
+    # A partitioned table has no system columns to tell an insert by (0A000): count the rows that stood there.
+    stood = f"SELECT 1 FROM {source} JOIN {target.sql} AS t ON {_SAME_KEY} WHERE {fresh} AND "
+    return (
+        f'WITH stood AS ({stood} t.cdc_position COLLATE "C" < s.position), written AS ({write} RETURNING 1) '
+        "SELECT (SELECT count(*) FROM written) - (SELECT count(*) FROM stood), (SELECT count(*) FROM written)"
+    )
