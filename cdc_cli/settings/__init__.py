@@ -1,1 +1,1 @@
-"""cdc.yaml as frozen models, and how it is loaded: file, `${VAR}`, `CDC_` environment, `--set`, and origins."""
+"""cdc.yaml as frozen models, and how it is loaded: files, `${VAR}`, `CDC_` environment, `--set`, origins."""

@@ -2,7 +2,7 @@
 
 Only what the program really does stands here: an unknown key is an error. Secrets are `SecretStr` and print
 as asterisks. A `*_file` twin is resolved by the loader before validation, so it has no field here;
-`SECRET_KEYS` in `secrets.py` lists them. The descriptions are what `cdc config schema` shows in editors.
+`SECRET_KEYS` in `secrets.py` lists them. The line under each key is its description in the JSON Schema.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MiB = 1 << 20
 class Section(BaseModel):
     """A mapping in cdc.yaml: immutable once loaded, no unknown keys, defaults checked like given values."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 OperationName = Literal["insert", "update", "replace", "delete"]
@@ -206,7 +206,7 @@ class BatchSettings(Section):
 
 
 class BufferSettings(Section):
-    """Consumed from Kafka and not yet written to PostgreSQL: partitions pause when either bound is reached."""
+    """Consumed from Kafka, not yet written to PostgreSQL: partitions pause when either bound is reached."""
 
     events: int = Field(50_000, ge=1)
     """Events at most."""

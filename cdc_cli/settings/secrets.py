@@ -1,7 +1,7 @@
 """Which keys are secret, and how a secret is kept out of every text that leaves the process (invariant I10).
 
 `mask_uri` knows shapes (`scheme://user:password@`, `password=...`), `Redactor` knows the values of this very
-configuration. Drivers put both into their messages, so a log line goes through `Redactor.clean`: it does both.
+configuration. Drivers put both into their messages, so log lines go through `Redactor.clean`: it knows both.
 """
 
 from __future__ import annotations
