@@ -159,7 +159,8 @@ def _record(body: Any, number: int) -> TokenRecord:
 
 
 def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    """Keys stay in order, as in the token: JSON is parsed in the order in which it is written."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=True)
 
 
 def _checksum(body: Any) -> str:

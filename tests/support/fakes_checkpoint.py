@@ -22,7 +22,7 @@ class Shelf:
 
 
 class FakeTokenStore:
-    """Bytes on a shelf. `saves` counts what was written; `failure`, when set, is raised by the next `save`."""
+    """Bytes on a shelf. `saves` counts what was written; `failure`, when set, is raised by the next save."""
 
     def __init__(self, shelf: Shelf | None = None, history: int = 50, pid: int = 1) -> None:
         self.shelf = shelf or Shelf()
