@@ -1,8 +1,8 @@
 """SIGINT and SIGTERM: the first one asks the process to drain, the second one ends it at once (R9.1, R9.2).
 
-Python runs signal handlers in the main thread, between two bytecodes: not at all while that thread is inside a C
-call, and possibly while it holds the very lock that `Event.set` needs. So the handlers here do nothing; the
-interpreter writes the number of the signal into a pipe, and a thread of its own reads it and acts.
+Python runs signal handlers in the main thread, between two bytecodes: not at all while that thread is inside
+a C call, and possibly while it holds the very lock that `Event.set` needs. So the handlers here do nothing;
+the interpreter writes the number of the signal into a pipe, and a thread of its own reads it and acts.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ log = EventLog(__name__)
 def stop_on_signals(stop: threading.Event, leave: Callable[[int], Any] = os._exit) -> Iterator[None]:
     """While inside: the first signal sets `stop`, the second one leaves with 130 (INT) or 143 (TERM).
 
-    Works whatever the main thread is doing. On exit the former handlers are back. Outside the main thread of the
-    process, where Python allows no handlers, it does nothing and says so.
+    Works whatever the main thread is doing. On exit the former handlers are back. Outside the main thread of
+    the process, where Python allows no handlers, it does nothing and says so.
     """
     if threading.current_thread() is not threading.main_thread():
         log.warn("signals.not_installed", "not in the main thread: signals are not handled")

@@ -1,9 +1,9 @@
 """The threads of a worker live and die together, and the process always gets to its end (invariant I8).
 
-Every thread is named and joined. When one of them ends, by an error or on its own, the stop event is set and all
-others drain; the first error is what the process ends with. One deadline is shared by all joins, counted from the
-moment of the stop. A thread that is still running then is named in the log with its stack, and the process leaves
-without it.
+Every thread is named and joined. When one of them ends, by an error or on its own, the stop event is set and
+all others drain; the first error is what the process ends with. One deadline is shared by all joins, counted
+from the moment of the stop. A thread that is still running then is named in the log with its stack, and the
+process leaves without it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ log = EventLog(__name__)
 class Supervisor:
     """Starts threads, watches them, and joins them within `deadline` seconds after `stop` was set.
 
-    `last_words` is called with the error before the process is left because of a hung thread: it may report, and
-    must not block for long. `leave` ends the process and does not return.
+    `last_words` is called with the error before the process is left because of a hung thread: it may report,
+    and must not block for long. `leave` ends the process and does not return.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class Supervisor:
     def spawn(self, name: str, fn: Callable[[], None], *, may_end: bool = False) -> None:
         """Run `fn` in a thread of that name, from now on. It has to return soon after `stop` is set.
 
-        Returning earlier is a failure of the whole, unless `may_end` says that its work is finite. `Stopped` is a
-        normal end. May be called before `run` and while running; after the stop nothing new starts.
+        Returning earlier is a failure of the whole, unless `may_end` says that its work is finite. `Stopped`
+        is a normal end. May be called before `run` and while running; after the stop nothing new starts.
         """
         thread = threading.Thread(target=self._guard, args=(name, fn, may_end), name=name)
         with self._lock:
@@ -62,17 +62,17 @@ class Supervisor:
             thread.start()
 
     def run(self) -> None:
-        """Wait until everything has ended: blocks, in the main thread, until `stop` is set or all threads ended.
+        """Wait, in the main thread, until `stop` is set or all threads have ended.
 
-        Returns when every thread has ended without an error; raises the first error otherwise. A thread that does
-        not end in time ends the process: then this does not return.
+        Returns when every thread has ended without an error; raises the first error otherwise. A thread that
+        does not end in time ends the process: then this does not return.
         """
         while not self._stop.is_set() and self._alive():
             self._stop.wait(0.5)
         self.join()
 
     def join(self) -> None:
-        """Set `stop` and wait for the threads, all together at most `deadline` seconds; otherwise like `run`."""
+        """Set `stop` and wait for the threads, at most `deadline` seconds together; else like `run`."""
         self._stop.set()
         end = self._clock.monotonic() + self._deadline
         for thread in self._alive():
