@@ -1,7 +1,7 @@
 """Applying: writing the newest state of each document to its row, any number of times with the same result.
 
-The contract is `Applier`: one transaction per batch; the row's `cdc_position` guards it, so that a replayed or
-late event changes nothing (invariant I3). A deleted document leaves a tombstone, so that a replayed insert
+The contract is `Applier`: one transaction per batch; the row's `cdc_position` guards it, so that a replayed
+or late event changes nothing (invariant I3). A deleted document leaves a tombstone, so that a replayed insert
 cannot raise it. What PostgreSQL cannot take is reported per event, never dropped (invariant I1).
 """
 
@@ -18,9 +18,10 @@ from cdc_cli.errors import CdcError
 class Change(NamedTuple):
     """An event as the writer needs it: bytes ready for PostgreSQL, no BSON and no envelope left.
 
-    `table` is the namespace `database.collection`; `id` and `id_type` are the primary key; `position` compares as
-    bytes; `document` is JSON text in the configured `jsonb_format`, None = delete; `time_ms` is the commit time in
-    MongoDB; `source` is whatever the caller needs to find the record again (topic, partition, offset).
+    `table` is the namespace `database.collection`; `id` and `id_type` are the primary key; `position`
+    compares as bytes; `document` is JSON text in the configured `jsonb_format`, None = delete; `time_ms` is
+    the commit time in MongoDB; `source` is whatever the caller needs to find the record again (topic,
+    partition, offset).
     """
 
     table: str
@@ -43,8 +44,8 @@ class Rejected(NamedTuple):
 class Applied:
     """What a batch did; all counts together are the changes that were given.
 
-    `stale` found a row that is as new already, or nothing to delete; `merged` were superseded inside the batch;
-    `ignored` are deletes where `on_delete` is ignore.
+    `stale` found a row that is as new already, or nothing to delete; `merged` were superseded inside the
+    batch; `ignored` are deletes where `on_delete` is ignore.
     """
 
     inserted: int = 0
@@ -67,9 +68,10 @@ class Applier(Protocol):
     def apply(self, changes: Sequence[Change], partitions: Collection[Partition]) -> Applied:
         """Write one batch in one transaction; on return it is committed. Rejected changes are not in it.
 
-        `partitions` are those the changes came from: when this process no longer owns one of them in the ledger,
-        nothing is written and Fenced is raised with those it lost. Blocks for a connection and for PostgreSQL.
-        Raises Retryable (nothing of the batch is known to be written: apply it again), Denied, ConfigError, Fatal.
+        `partitions` are those the changes came from: when this process no longer owns one of them in the
+        ledger, nothing is written and Fenced is raised with those it lost. Blocks for a connection and for
+        PostgreSQL. Raises Retryable (nothing of the batch is known to be written: apply it again), Denied,
+        ConfigError, Fatal.
         """
         ...
 
@@ -91,7 +93,8 @@ class Ledger(Protocol):
     """
 
     def claim(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
-        """Become the owner, after batches of the former owner that are under way have ended; the stored offsets.
+        """Become the owner, after batches of the former owner that are under way have ended; the stored
+        offsets.
 
         Partitions without a stored offset are absent from the answer. Blocks; raises Retryable, Denied.
         """

@@ -1,8 +1,9 @@
 """Who may write at the moment: the locks and the check at the head of every batch.
 
-Live writers share the lock of each target, and the locks of their partitions, until they commit. A replay holds its
-targets alone, so that an old insert of its own never runs beside a newer delete of somebody else; a claim waits
-for the batches of the former owner. Advisory locks, because row locks on the ledger would write to it per batch.
+Live writers share the lock of each target, and the locks of their partitions, until they commit. A replay
+holds its targets alone, so that an old insert of its own never runs beside a newer delete of somebody else; a
+claim waits for the batches of the former owner. Advisory locks, because row locks on the ledger would write
+to it per batch.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Fence:
         session.prepare(_NAME, _PREPARE)
         keys = {partition_lock(self._group, *partition) for partition in partitions}
         sql += "; " + lock_sql(LockClass.PARTITION, keys, shared=True)
-        lost = session.query(f"{sql}; EXECUTE {_NAME}(%s, %s, %s, %s)", (self._group, self._owner, *_columns(partitions)))
+        args = (self._group, self._owner, *_columns(partitions))
+        lost = session.query(f"{sql}; EXECUTE {_NAME}(%s, %s, %s, %s)", args)
         if lost:
             raise Fenced([Partition(topic, number) for topic, number in lost])
 

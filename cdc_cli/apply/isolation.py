@@ -1,8 +1,9 @@
-"""Finding the changes that PostgreSQL refuses, and writing all others, when a batch has failed for its content.
+"""Finding the changes that PostgreSQL refuses, and writing all others, when a batch has failed for its
+content.
 
-Every piece is tried under a savepoint. An error in COPY names its line, so that what stands before it is known to
-be readable; any other error (a constraint of the target, a trigger) halves the piece. So a few bad rows cost a few
-passes, and a batch of nothing but bad rows about n log n, never n squared.
+Every piece is tried under a savepoint. An error in COPY names its line, so that what stands before it is
+known to be readable; any other error (a constraint of the target, a trigger) halves the piece. So a few bad
+rows cost a few passes, and a batch of nothing but bad rows about n log n, never n squared.
 """
 
 from __future__ import annotations

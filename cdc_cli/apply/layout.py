@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from cdc_cli.apply.names import qualified
+from cdc_cli.apply.names import qualified, quote
 from cdc_cli.apply.session import Session
 from cdc_cli.errors import ConfigError
 
@@ -25,8 +25,8 @@ SELECT c.oid, c.relkind, c.relpersistence FROM pg_class c JOIN pg_namespace n ON
  WHERE n.nspname = %s AND c.relname = %s"""
 _READ_COLUMNS = """\
 SELECT a.attname, format_type(a.atttypid, a.atttypmod),
-       CASE WHEN co.collname = 'default' THEN (SELECT datcollate FROM pg_database WHERE datname = current_database())
-            ELSE co.collname END,
+       CASE co.collname WHEN 'default'
+            THEN (SELECT datcollate FROM pg_database WHERE datname = current_database()) ELSE co.collname END,
        a.attnotnull AND NOT a.atthasdef AND a.attidentity = ''
   FROM pg_attribute a LEFT JOIN pg_collation co ON co.oid = a.attcollation
  WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"""
@@ -56,28 +56,30 @@ class Layout:
     def check(self, soft: bool) -> None:
         """Raise ConfigError, with the DDL that mends it, unless we can write to this table (R8.3)."""
         if self.kind not in "rp":
-            raise self._unfit("is not a table", "drop or rename it")
+            raise self._unfit("is not a table", f"RENAME TO {quote('other_name')}")
         if self.persistence != "p":
-            raise self._unfit("is not crash-safe", f"ALTER TABLE {self.name} SET LOGGED")
+            raise self._unfit("is not crash-safe", "SET LOGGED")
         for column, wanted in _wanted(soft).items():
             self._check_column(column, wanted)
         if not self.has_key:
-            raise self._unfit("has no unique key for ON CONFLICT", f"ALTER TABLE {self.name} ADD PRIMARY KEY (_id, _id_type)")
+            raise self._unfit("has no unique key over _id and _id_type", "ADD PRIMARY KEY (_id, _id_type)")
         others = sorted(self.demanding - set(_wanted(soft)))
         if others:
             fix = ", ".join(f'ALTER COLUMN "{column}" DROP NOT NULL' for column in others)
-            raise self._unfit(f"wants a value for {', '.join(others)}, which we do not have", f"ALTER TABLE {self.name} {fix}")
+            raise self._unfit(f"wants a value for {', '.join(others)}, which we do not have", fix)
 
     def _check_column(self, column: str, wanted: str) -> None:
         found = self.columns.get(column)
         if found is None:
-            raise self._unfit(f"has no column {column}", f"ALTER TABLE {self.name} ADD COLUMN {column} {wanted}")
+            raise self._unfit(f"has no column {column}", f"ADD COLUMN {column} {wanted}")
         if found != wanted:
-            fix = f"ALTER TABLE {self.name} ALTER COLUMN {column} TYPE {wanted}"
-            raise self._unfit(f"has {column} {found} where {wanted} is needed", fix)
+            raise self._unfit(
+                f"has {column} {found} where {wanted} is needed", f"ALTER COLUMN {column} TYPE {wanted}"
+            )
 
     def _unfit(self, why: str, fix: str) -> ConfigError:
-        return ConfigError(f"the existing table {self.name} {why}", fix, "postgres.table_unfit")
+        hint = f"ALTER TABLE {self.name} {fix}"
+        return ConfigError(f"the existing table {self.name} {why}", hint, "postgres.table_unfit")
 
 
 def create(schema: str, table: str, soft: bool) -> str:

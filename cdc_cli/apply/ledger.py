@@ -16,7 +16,8 @@ from cdc_cli.consume import Partition
 
 _CLAIM = """\
 INSERT INTO cdc.offsets AS o (group_id, topic, partition, owner)
-SELECT %s, w.topic, w.number, %s FROM unnest(%s, %s) AS w(topic, number) ORDER BY w.topic COLLATE "C", w.number
+SELECT %s, w.topic, w.number, %s FROM unnest(%s, %s) AS w(topic, number)
+ ORDER BY w.topic COLLATE "C", w.number
     ON CONFLICT (group_id, topic, partition) DO UPDATE SET owner = excluded.owner, updated_at = now()
 RETURNING o.topic, o.partition, o.next_offset"""
 
@@ -52,7 +53,7 @@ class PostgresLedger:
         return {Partition(topic, number): offset for topic, number, offset in rows if offset is not None}
 
     def store(self, offsets: Mapping[Partition, int]) -> None:
-        """See Ledger.store. All of them or none: when one partition is lost, the others are not stored either."""
+        """See Ledger.store. All or none: when one partition is lost, the others are not stored either."""
         if not offsets:
             return
         topics, numbers = [p.topic for p in offsets], [p.number for p in offsets]
@@ -60,7 +61,8 @@ class PostgresLedger:
             try:
                 # Beside a batch, never beside a claim, so that the two cannot wait for each other's rows.
                 session.query("BEGIN; " + self._lock(offsets, shared=True))
-                lost = session.query(_STORE, (topics, numbers, list(offsets.values()), self._group, self._owner))
+                args = (topics, numbers, list(offsets.values()), self._group, self._owner)
+                lost = session.query(_STORE, args)
                 if lost:
                     raise Fenced([Partition(topic, number) for topic, number in lost])
                 session.commit()

@@ -1,7 +1,7 @@
 """What of a batch has to be written: the newest change of each document, grouped by table. Pure.
 
-A statement must not touch a row twice (PostgreSQL refuses with 21000), and need not. What was superseded is kept
-until the commit: if PostgreSQL refuses the newest change for its content, the next one takes its place.
+A statement must not touch a row twice (PostgreSQL refuses with 21000), and need not. What was superseded is
+kept until the commit: if PostgreSQL refuses the newest change for its content, the next one takes its place.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Merged:
         return sum(len(table.upserts) for table in self.tables)
 
     def next_after(self, refused: Change) -> Change | None:
-        """The newest superseded change of the same document; each is handed out once, and no longer merged."""
+        """The newest superseded change of the same document; handed out once, no longer merged."""
         losers = self.losers.get(key(refused))
         if not losers:
             return None
@@ -86,8 +86,8 @@ def _add(
 ) -> int:
     """File the change under its table; the number of changes that are going to be written for the document.
 
-    A soft delete keeps the last document, so it needs it written first: otherwise the row would depend on how the
-    events happened to be cut into batches.
+    A soft delete keeps the last document, so it needs it written first: otherwise the row would depend on how
+    the events happened to be cut into batches.
     """
     table = tables.get(change.table)
     if table is None:

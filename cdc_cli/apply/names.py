@@ -1,6 +1,7 @@
 """The names of things in PostgreSQL: target tables, quoted identifiers, advisory lock keys. Pure.
 
-SQL that holds an identifier is always executed without driver parameters, so a `%` in a name needs no doubling.
+SQL that holds an identifier is always executed without driver parameters, so a `%` in a name needs no
+doubling.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import hashlib
 from enum import IntEnum
 
 LIMIT = 63
-"""Bytes of an identifier that PostgreSQL keeps; it cuts longer ones without an error, so that two become one."""
+"""Bytes of an identifier that PostgreSQL keeps; it cuts longer ones silently, so that two become one."""
 
 
 class LockClass(IntEnum):
@@ -21,13 +22,14 @@ class LockClass(IntEnum):
 
 
 PARTITION_LOCKS = 64
-"""Partitions share this many locks: a batch of a thousand partitions must not fill the server's lock table."""
+"""So many locks for all partitions: a batch of a thousand must not fill the server's lock table."""
 
 
 def table_name(namespace: str, database: str | None) -> str:
     """The default table of `database.collection`: the collection when one database is synced, else both.
 
-    A name over 63 bytes is cut at a character and gets a hash of the whole, so that two long names stay two tables.
+    A name over 63 bytes is cut at a character and gets a hash of the whole, so that two long names stay two
+    tables.
     """
     name = namespace.split(".", 1)[1] if database is not None else namespace
     raw = name.encode()
@@ -47,7 +49,7 @@ def qualified(schema: str, table: str) -> str:
 
 
 def partition_lock(group: str, topic: str, partition: int) -> int:
-    """Which of the partition locks of the group guards this partition (32 bits, the same in every process)."""
+    """Which of the partition locks of the group guards this partition (the same in every process)."""
     bucket = int.from_bytes(hashlib.sha256(f"{topic}\0{partition}".encode()).digest()[:4]) % PARTITION_LOCKS
     base = int.from_bytes(hashlib.sha256(group.encode()).digest()[:3])
     return base * PARTITION_LOCKS + bucket

@@ -26,6 +26,10 @@ class Poolable(Protocol):
         """Leave any open transaction; False when the connection is of no more use. Never raises."""
         ...
 
+    def cancel(self) -> None:
+        """End what another thread waits for on it. Never raises."""
+        ...
+
     def close(self) -> None:
         """Never raises."""
         ...
@@ -51,6 +55,7 @@ class ConnectionPool(Generic[T]):
         self._timeout = acquire_timeout
         self._clock = clock
         self._idle: list[T] = []
+        self._used: list[T] = []
         self._size = 0
         self._closed = False
         self._changed = threading.Condition()
@@ -80,12 +85,23 @@ class ConnectionPool(Generic[T]):
         After an exception the connection is cleaned, or closed when that fails, before the exception goes on.
         """
         item = self._acquire()
+        with self._changed:
+            self._used.append(item)
         try:
             yield item
         except BaseException:
             self._put_back(item, usable=item.recover())
             raise
         self._put_back(item)
+
+    def interrupt(self) -> None:
+        """Cancel every statement that runs, so that whoever waits for one gets Retryable: for the last
+        seconds of a shutdown. Blocks as long as reaching the server takes.
+        """
+        with self._changed:
+            used = list(self._used)
+        for item in used:
+            item.cancel()
 
     def close(self) -> None:
         """Close what is idle now, and the rest as it comes back. Waiting callers get Retryable."""
@@ -132,6 +148,8 @@ class ConnectionPool(Generic[T]):
 
     def _put_back(self, item: T, usable: bool = True) -> None:
         with self._changed:
+            if item in self._used:
+                self._used.remove(item)
             keep = usable and not self._closed
             if keep:
                 self._idle.append(item)

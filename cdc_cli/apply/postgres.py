@@ -1,7 +1,7 @@
 """The writer: one batch, one transaction, one connection.
 
-Merge the batch, take the fence, write table after table in name order, commit. Up to `copy_threshold` upserts go
-as arrays into a prepared statement, more through COPY (R7.3, R7.4). When PostgreSQL refuses some of the
+Merge the batch, take the fence, write table after table in name order, commit. Up to `copy_threshold` upserts
+go as arrays into a prepared statement, more through COPY (R7.3, R7.4). When PostgreSQL refuses some of the
 content, the batch is written again piece by piece (isolation.py).
 """
 
@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 
 
 class PostgresApplier:
-    """Implements Applier. At most `max_writes` transactions run at once (0 = twice the cores of this machine):
-    more writers than the server has cores only get in each other's way.
+    """Implements Applier. At most `max_writes` transactions run at once (0 = twice the cores of this
+    machine): more writers than the server has cores only get in each other's way.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class PostgresApplier:
         todo: list[tuple[TableChanges, Target]],
         partitions: Collection[Partition],
     ) -> Applied | None:
-        """The straight way, which leaves the transaction open; None, and none open, when content is refused."""
+        """The straight way; leaves the transaction open, or none and returns None when content is refused."""
         copying = merged.upserts > self._copy_threshold
         staged = b""
         if copying:

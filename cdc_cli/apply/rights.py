@@ -7,8 +7,8 @@ import re
 LEAST = """\
 CREATE SCHEMA cdc AUTHORIZATION cdc_writer;                 -- our own tables: ledger, tombstones
 GRANT CONNECT, TEMPORARY ON DATABASE game TO cdc_writer;    -- TEMPORARY: batches pass a temporary table
-GRANT USAGE, CREATE ON SCHEMA public TO cdc_writer;         -- CREATE: not needed where the tables exist already
-GRANT SELECT, INSERT, UPDATE, DELETE ON public.players TO cdc_writer;   -- only for tables that are not its own
+GRANT USAGE, CREATE ON SCHEMA public TO cdc_writer;         -- CREATE: not when all tables exist already
+GRANT SELECT, INSERT, UPDATE, DELETE ON public.players TO cdc_writer;   -- for tables it does not own
 """
 """Everything the role of postgres.dsn needs; no superuser, no replication, no other schema."""
 

@@ -32,7 +32,7 @@ class Rows:
         self._session.prepare("cdc_staging", staging.CREATE)
 
     def stage(self, encoded: bytes) -> None:
-        """Send what `staging.encode` made to the staging table, which is empty at the start of each transaction."""
+        """Send what `staging.encode` made; the staging table is empty when a transaction begins."""
         self._session.copy(staging.COPY, encoded)
 
     def upsert_staged(self, target: Target, piece: int) -> Upserted:

@@ -1,7 +1,8 @@
 """Our own tables in PostgreSQL: the schema `cdc`, made when it is missing.
 
-`tables` numbers the target tables and knows which collection each belongs to; `offsets` is the ledger; `tombstones`
-holds the positions of deletes, so that a replayed insert cannot raise the dead; `version` is for later migrations.
+`tables` numbers the target tables and knows which collection each belongs to; `offsets` is the ledger;
+`tombstones` holds the positions of deletes, so that a replayed insert cannot raise the dead; `version` is for
+later migrations.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ VERSION = 1
 
 _TABLES = f"""\
 CREATE SCHEMA IF NOT EXISTS cdc;
-CREATE TABLE IF NOT EXISTS cdc.version (version integer PRIMARY KEY, created_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE IF NOT EXISTS cdc.version (
+  version integer PRIMARY KEY,
+  created_at timestamptz NOT NULL DEFAULT now()
+);
 CREATE TABLE IF NOT EXISTS cdc.tables (
   id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   namespace text NOT NULL,
@@ -79,7 +83,7 @@ class CdcSchema:
         encoding = session.query("SHOW server_encoding")[0][0]
         if encoding != "UTF8":
             raise ConfigError(
-                f"the PostgreSQL database has the encoding {encoding}; it must be UTF8 to hold every document",
+                f"the PostgreSQL database has the encoding {encoding}, it must be UTF8 for all documents",
                 "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0",
                 "postgres.encoding",
             )

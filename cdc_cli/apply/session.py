@@ -30,7 +30,7 @@ _DEFAULTS: dict[str, Any] = {
 }
 _LOCK_TIMEOUT = 10.0
 _IDLE_IN_TRANSACTION = 15.0
-"""Seconds after which the server ends a stopped process's transaction, and frees what a new owner waits for."""
+"""Seconds after which the server ends the transaction of a process that stands still, and frees its locks."""
 
 _SETTINGS = """\
 SET search_path = {search_path};
@@ -45,9 +45,9 @@ SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
 SELECT set_config('synchronous_commit', 'on', false)
  WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')
 """
-"""All our statements look up a few keys in big tables, so each lookup shall be one in the index: a plan that was
-made while a table was small must not read it whole when it has a million rows. A stronger synchronous_commit
-(remote_apply) is left as the server has it."""
+"""All our statements look up a few keys in big tables, so each lookup shall be one in the index: a plan that
+was made while a table was small must not read it whole when it has a million rows. A stronger
+synchronous_commit (remote_apply) is left as the server has it."""
 
 
 class Session:
@@ -87,11 +87,12 @@ class Session:
         self.query("ROLLBACK")
 
     def alive(self) -> bool:
-        """A server that closed the connection made its socket readable; a healthy idle one has nothing to say."""
+        """A server that closed the connection made its socket readable; a healthy one is silent."""
         if self._connection.closed:
             return False
-        readable, _, _ = select.select([self._connection.fileno()], [], [], 0)
-        return not readable or self._answers()
+        poll = select.poll()
+        poll.register(self._connection.fileno(), select.POLLIN)
+        return not poll.poll(0) or self._answers()
 
     def recover(self) -> bool:
         """Leave the transaction and forget what was prepared, as the cause may have been a stale plan."""
@@ -101,6 +102,13 @@ class Session:
         except (psycopg2.Error, OSError):
             return False
         return self._connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
+
+    def cancel(self) -> None:
+        """Ask the server, from another thread, to end the statement that runs: it fails with 57014."""
+        try:
+            self._connection.cancel()
+        except psycopg2.Error:
+            pass
 
     def close(self) -> None:
         try:
@@ -125,7 +133,7 @@ class Connector:
         self._statement_timeout = statement_timeout
 
     def __call__(self) -> Session:
-        """Connect and set the session up. Raises Retryable, Denied, ConfigError; blocks up to connect_timeout."""
+        """Connect and set up; blocks up to connect_timeout. Raises Retryable, Denied, ConfigError."""
         given = self._parse()
         options = {"application_name": f"cdc:{self._name}", **_DEFAULTS, **given, "client_encoding": "UTF8"}
         try:
@@ -155,7 +163,8 @@ class Connector:
             raise translate_connect(_masked(error, given), _where(given)) from None
         if connection.server_version < OLDEST_SERVER:
             session.close()
-            raise ConfigError(f"PostgreSQL {connection.server_version // 10_000} is too old, 12 is the oldest")
+            version = connection.server_version // 10_000
+            raise ConfigError(f"PostgreSQL {version} is too old: 12 is the oldest that works")
         return session
 
     def _settings(self) -> str:

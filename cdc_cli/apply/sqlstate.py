@@ -57,6 +57,7 @@ _KINDS: dict[str, Kind] = {
 _HINTS: dict[str, str] = {
     "25006": "is this a standby? add target_session_attrs=read-write to postgres.dsn",
     "26": "use session pooling: a transaction pooler loses prepared statements and temporary tables",
+    "3F": "CREATE SCHEMA ..., or correct postgres.schema",
     "42P05": "use session pooling: a transaction pooler mixes up prepared statements",
     "42P10": "the target table needs PRIMARY KEY (_id, _id_type)",
     "53100": "the disk of the PostgreSQL server is full: free some space, writing goes on by itself",
@@ -113,16 +114,17 @@ def translate(error: Exception, doing: str) -> CdcError:
 def translate_connect(error: Exception, where: str) -> CdcError:
     """Our error for a failed connect, where PostgreSQL's reason comes as text without an SQLSTATE."""
     text = " ".join(str(error).split())
+    message = f"could not connect to {where}: {text}"
     for part, kind, hint in _CONNECT:
         if part in text:
-            return _make(kind, f"could not connect to {where}: {text}", hint, "postgres.connect")
+            return _make(kind, message, hint, "postgres.connect")
     if _NO_ROLE.search(text):
-        return _make(Kind.DENIED, f"could not connect to {where}: {text}", "CREATE ROLE ...", "postgres.connect")
+        return _make(Kind.DENIED, message, "CREATE ROLE ..., or correct postgres.dsn", "postgres.connect")
     if _NO_DATABASE.search(text):
         hint = "create the database, or correct its name in postgres.dsn"
-        return _make(Kind.CONFIG, f"could not connect to {where}: {text}", hint, "postgres.connect")
+        return _make(Kind.CONFIG, message, hint, "postgres.connect")
     hint = "is the server running, and do host and port in postgres.dsn fit?"
-    return _make(Kind.RETRY, f"could not connect to {where}: {text}", hint, "postgres.unreachable")
+    return _make(Kind.RETRY, message, hint, "postgres.unreachable")
 
 
 def _make(kind: Kind, text: str, hint: str, code: str) -> CdcError:

@@ -1,8 +1,8 @@
 """Rows on their way through COPY: one temporary table per session, shared by all targets.
 
-One table, because the server empties every temporary table that has ON COMMIT DELETE ROWS at each commit that used
-any of them. It is made once: creating one per batch would bloat the catalog. `document` is jsonb already here,
-so that a document which PostgreSQL cannot read fails in COPY, where the error names its line.
+One table, because the server empties every temporary table that has ON COMMIT DELETE ROWS at each commit that
+used any of them. It is made once: creating one per batch would bloat the catalog. `document` is jsonb already
+here, so that a document which PostgreSQL cannot read fails in COPY, where the error names its line.
 """
 
 from __future__ import annotations

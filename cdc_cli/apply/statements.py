@@ -74,8 +74,8 @@ def removed(target: Target, soft: bool) -> tuple[str, str]:
     where = f'{_SAME_KEY} AND t.cdc_position COLLATE "C" < s.position'
     if soft:
         change = (
-            f"UPDATE {target.sql} AS t SET cdc_deleted_at = {_TIME}, cdc_time = {_TIME}, cdc_position = s.position "
-            f"FROM ({locked}) AS s WHERE {where} RETURNING 1"
+            f"UPDATE {target.sql} AS t SET cdc_deleted_at = {_TIME}, cdc_time = {_TIME}, "
+            f"cdc_position = s.position FROM ({locked}) AS s WHERE {where} RETURNING 1"
         )
     else:
         change = f"DELETE FROM {target.sql} AS t USING ({locked}) AS s WHERE {where} RETURNING 1"

@@ -11,7 +11,7 @@ import threading
 import psycopg2
 
 from cdc_cli.apply import layout
-from cdc_cli.apply.names import LockClass, qualified, table_name
+from cdc_cli.apply.names import LockClass, qualified, quote, table_name
 from cdc_cli.apply.pool import ConnectionPool
 from cdc_cli.apply.session import Session
 from cdc_cli.apply.sqlstate import translate
@@ -58,16 +58,18 @@ class TargetTables:
             except psycopg2.Error as error:
                 raise self._explained(translate(error, doing), name) from error
         shape.check(self._soft)
-        return Target(found, namespace, self._schema, name, shape.partitioned, "cdc_deleted_at" in shape.columns)
+        soft = "cdc_deleted_at" in shape.columns
+        return Target(found, namespace, self._schema, name, shape.partitioned, soft)
 
     def _registered(self, session: Session, namespace: str, name: str) -> int | None:
         """The number of the table; raises ConfigError when it belongs to another collection."""
         rows = session.query(
-            "SELECT id, namespace FROM cdc.tables WHERE schema_name = %s AND table_name = %s", (self._schema, name)
+            "SELECT id, namespace FROM cdc.tables WHERE schema_name = %s AND table_name = %s",
+            (self._schema, name),
         )
         if rows and rows[0][1] != namespace:
             raise ConfigError(
-                f"the table {qualified(self._schema, name)} belongs to {rows[0][1]}, {namespace} cannot share it",
+                f"the table {qualified(self._schema, name)} belongs to {rows[0][1]}, not to {namespace}",
                 "give each pipeline a postgres.schema of its own, or set mongodb.database to null",
                 "postgres.table_taken",
             )
@@ -78,12 +80,14 @@ class TargetTables:
         found = self._registered(session, namespace, name)
         shape = layout.read(session, self._schema, name)
         if shape is None:
+            self._create_schema(session)
             session.query(layout.create(self._schema, name, self._soft))
             shape = layout.read(session, self._schema, name)
             assert shape is not None
         if found is None:
             rows = session.query(
-                "INSERT INTO cdc.tables (namespace, schema_name, table_name) VALUES (%s, %s, %s) RETURNING id",
+                "INSERT INTO cdc.tables (namespace, schema_name, table_name) VALUES (%s, %s, %s) "
+                "RETURNING id",
                 (namespace, self._schema, name),
             )
             found = int(rows[0][0])
@@ -91,9 +95,13 @@ class TargetTables:
         session.commit()
         return found, shape
 
+    def _create_schema(self, session: Session) -> None:
+        # Asked first, as IF NOT EXISTS wants rights on the database even when there is nothing to do.
+        if not session.query("SELECT 1 FROM pg_namespace WHERE nspname = %s", (self._schema,)):
+            session.query(f"CREATE SCHEMA {quote(self._schema)}")
+
     def _explained(self, error: CdcError, name: str) -> CdcError:
         if isinstance(error, Denied):
             ddl = layout.create(self._schema, name, self._soft)
-            hint = f"GRANT USAGE, CREATE ON SCHEMA {self._schema} TO <our role>, or create the table yourself: {ddl}"
-            return Denied(error.message, hint, error.code)
+            return Denied(error.message, f"{error.hint}; or make the table yourself: {ddl}", error.code)
         return error

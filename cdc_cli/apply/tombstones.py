@@ -13,8 +13,9 @@ from cdc_cli.apply.sqlstate import translate
 
 SLICE = 10_000
 
-# A slice is a walk over so many keys, old or not: bounded work per statement, whatever the table has grown to.
-# deleted_at is asked again in the DELETE itself, for a tombstone that was renewed while we waited for its lock.
+# A slice is a walk over so many keys, old or not: bounded work per statement, whatever the table has grown
+# to. deleted_at is asked again in the DELETE itself, for a tombstone that was renewed while we waited for its
+# lock.
 _PURGE = """\
 WITH page AS MATERIALIZED (
   SELECT table_id, _id, _id_type, deleted_at FROM cdc.tombstones
@@ -25,7 +26,8 @@ old AS MATERIALIZED (
    WHERE p.deleted_at < %s ORDER BY d.table_id, d._id, d._id_type FOR UPDATE OF d SKIP LOCKED),
 gone AS (
   DELETE FROM cdc.tombstones AS d USING old AS p
-   WHERE d.table_id = p.table_id AND d._id = p._id AND d._id_type = p._id_type AND d.deleted_at < %s RETURNING 1)
+   WHERE d.table_id = p.table_id AND d._id = p._id AND d._id_type = p._id_type AND d.deleted_at < %s
+  RETURNING 1)
 SELECT table_id, _id, _id_type, (SELECT count(*) FROM gone) FROM page
  ORDER BY table_id DESC, _id DESC, _id_type DESC LIMIT 1"""
 
@@ -40,7 +42,8 @@ class Tombstones:
     def purge(self, now: datetime) -> int:
         """Remove expired tombstones, slice by slice in key order, each in a transaction; how many.
 
-        `now` has a time zone. Blocks; raises Retryable, Denied. To be called rarely: it reads the whole table.
+        `now` has a time zone. Blocks; raises Retryable, Denied. To be called rarely: it reads the whole
+        table.
         """
         before = now - timedelta(seconds=self._retention)
         removed = 0
