@@ -93,7 +93,7 @@ class RetryPolicy:
             raise Stopped(what) from error
 
     def backoff(self, what: str) -> Backoff:
-        """A fresh count of failures for one loop of one thread; `what` is the subject of "... failed 8 times"."""
+        """A fresh count of failures for one loop; `what` is the subject of "... failed 8 times"."""
         return Backoff(self, what)
 
 
@@ -111,7 +111,7 @@ class Backoff:
     _since: float = field(default=0.0, init=False)
 
     def failed(self, error: Retryable) -> float:
-        """Count a failure; the seconds to wait before the next attempt. Raises Fatal at the limit, cause kept."""
+        """Count a failure; the seconds to wait before the next try. Raises Fatal at the limit, cause kept."""
         now = self.policy.clock.monotonic()
         if not self.failures:
             self._since = now

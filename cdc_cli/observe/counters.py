@@ -42,7 +42,7 @@ class Counters:
         self._lock = threading.Lock()
 
     def add(self, name: str, amount: int = 1, label: str = "") -> None:
-        """Count `amount` more; `label` splits the count (`adjusted` by kind). KeyError for an unknown name."""
+        """Count `amount` more; `label` splits the count (`adjusted` by kind). KeyError for unknown names."""
         if name in GAUGES:
             raise KeyError(f"{name} is a gauge: set it")
         _check(name)
@@ -65,7 +65,7 @@ class Counters:
             return sum(value for (known, _), value in self._values.items() if known == name)
 
     def snapshot(self) -> dict[str, int]:
-        """Every value of one moment by name; a labelled count as `name.label`, beside the sum under `name`."""
+        """Every value of one moment by name; a labelled count as `name.label`, its sum as `name`."""
         with self._lock:
             values = dict(self._values)
         totals = dict.fromkeys(KNOWN, 0)
