@@ -32,7 +32,9 @@ class StickyServer:
         return servers[:1]
 
 
-def connect(settings: MongoSettings, application: str) -> MongoClient[Any]:
+def connect(
+    settings: MongoSettings, application: str, socket_ms: int = SOCKET_MS
+) -> MongoClient[Any]:
     """A client; connects in the background. Raises ConfigError for a URI that cannot be understood."""
     try:
         return MongoClient(
@@ -40,7 +42,7 @@ def connect(settings: MongoSettings, application: str) -> MongoClient[Any]:
             appname=application[:128],
             serverSelectionTimeoutMS=SELECTION_MS,
             connectTimeoutMS=CONNECT_MS,
-            socketTimeoutMS=SOCKET_MS,
+            socketTimeoutMS=socket_ms,
             maxPoolSize=8,
             server_selector=StickyServer(),
         )

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-import pymongo
 from bson import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
@@ -20,7 +19,8 @@ from cdc_cli.errors import Retryable
 from cdc_cli.events import Mark
 from cdc_cli.settings.models import MongoSettings
 
-_PATIENCE = 8.0
+_NOT_A_TOKEN = frozenset({9, 15, 40647, 40648, 40649, 50811})
+"""What MongoDB 6.0 answers to documents that are no token of any MongoDB: parse errors of several layers."""
 _IDS_ONLY: Mapping[str, Any] = {"$project": {"_id": 1}}
 
 
@@ -42,8 +42,8 @@ class Probe(NamedTuple):
 def probe(client: MongoClient[Any], settings: MongoSettings, mark: Mark) -> Probe:
     """Whether `cdc watch` could go on at `mark`; never raises for what the server answers or fails to answer.
 
-    Blocks for a second when it can, for `_PATIENCE` seconds at most: the server looks for the first matching
-    change, which may take it through the whole oplog.
+    Blocks for a second where there is nothing to send; else until the server has found the first change,
+    which may take it through the whole oplog, so the client's socket timeout is what bounds it.
     """
     start_at = None if mark.token else mark.cluster_time
     if not mark.token and start_at is None:
@@ -81,18 +81,17 @@ def _open_and_read(
     """Opening alone checks nothing: the server looks for the position at the first read."""
     cursor = ChangeCursor(client, settings.database, CodecOptions(document_class=RawBSONDocument))
     stage = change_stream_stage(mark, start_at, "default", "none", settings.database is None)
-    with pymongo.timeout(_PATIENCE):
-        try:
-            cursor.open([stage, match_stage(settings), _IDS_ONLY])
-            cursor.more(1)
-        finally:
-            cursor.close()
+    try:
+        cursor.open([stage, match_stage(settings), _IDS_ONLY])
+        cursor.more(1)
+    finally:
+        cursor.close()
 
 
 def _verdict(exc: OperationFailure) -> Probe:
     if exc.code == TOO_LARGE:
         return Probe(Resumable.YES, "the next event is over 16 MB")
     said = translate("opening a change stream", exc).message
-    if exc.code == HISTORY_LOST or exc.code in TOKEN_UNUSABLE:
+    if exc.code == HISTORY_LOST or exc.code in TOKEN_UNUSABLE | _NOT_A_TOKEN:
         return Probe(Resumable.NO, said)
     return Probe(Resumable.UNKNOWN, said)

@@ -106,11 +106,11 @@ def _read(client: MongoClient[Any], now: float) -> Oplog | None:
 
 def _recent_rate(client: MongoClient[Any], now: float) -> float:
     stages: list[dict[str, Any]] = [
-        {"$sort": {"$natural": -1}},
         {"$limit": _SAMPLE},
         {"$group": {"_id": None, "bytes": {"$sum": {"$bsonSize": "$$ROOT"}}, "first": {"$min": "$ts"}}},
     ]
-    group = next(iter(client["local"]["oplog.rs"].aggregate(stages)), None)
+    backwards = client["local"]["oplog.rs"].aggregate(stages, hint={"$natural": -1})
+    group = next(iter(backwards), None)
     return float(group["bytes"]) / max(1.0, now - group["first"].time) if group else 0.0
 
 

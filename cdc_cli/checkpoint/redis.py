@@ -17,6 +17,7 @@ from cdc_cli.checkpoint import HistoryEntry, TokenRecord, Writer
 from cdc_cli.checkpoint.record import decode, encode, place, timeline
 from cdc_cli.checkpoint.redisclient import RedisClient
 from cdc_cli.checkpoint.redislease import RIGHT, RedisLease
+from cdc_cli.clock import Clock
 from cdc_cli.errors import CdcError, PositionLost
 
 log = logging.getLogger(__name__)
@@ -63,11 +64,12 @@ class RedisTokenStore:
         ttl: float,
         history: int,
         version: str,
+        clock: Clock,
         wait: Callable[[float], bool],
     ) -> None:
         """`ttl` of the lease in seconds; `wait(seconds)` sleeps, True = the process shall stop."""
         self._client = RedisClient(url)
-        self._lease = RedisLease(prefix, ttl, version, self._client.eval, wait)
+        self._lease = RedisLease(prefix, ttl, version, self._client.eval, clock, wait)
         self._limit = history
         self._key, self._saved_key = f"{prefix}token", f"{prefix}token:saved"
         self._history_key, self._number_key = f"{prefix}token:history", f"{prefix}token:number"

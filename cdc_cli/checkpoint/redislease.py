@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from cdc_cli.checkpoint import Writer, holder
+from cdc_cli.clock import Clock
 from cdc_cli.errors import TryLater
 
 RIGHT = """
@@ -64,13 +64,20 @@ class RedisLease:
     """One lease; not thread-safe, the store sees to that. All methods raise Retryable, Denied."""
 
     def __init__(
-        self, prefix: str, ttl: float, version: str, run: Eval, wait: Callable[[float], bool]
+        self,
+        prefix: str,
+        ttl: float,
+        version: str,
+        run: Eval,
+        clock: Clock,
+        wait: Callable[[float], bool],
     ) -> None:
         """`ttl` in seconds; `wait(seconds)` sleeps and returns True when the process shall stop."""
         self.key, self.fence_key = f"{prefix}token:lease", f"{prefix}token:fence"
         self.ttl_ms = int(ttl * 1000)
         self.value = ""
         self._run = run
+        self._clock = clock
         self._wait = wait
         self._me = json.dumps(
             {"nonce": secrets.token_hex(16), "holder": holder.this_process(version).to_json()}
@@ -135,7 +142,7 @@ class RedisLease:
 
     def _wait_for_expiry(self, current: str, left_ms: int) -> None:
         """Returns once the lease is gone; raises TryLater as soon as its holder gives a sign of life."""
-        began = time.monotonic()
+        began = self._clock.monotonic()
         while True:
             if self._wait(_LOOK_EVERY):
                 raise TryLater(f"stopped while waiting for the lease of {holder.name(_writer(current))}")
@@ -144,7 +151,7 @@ class RedisLease:
             )
             if not value:
                 return
-            expected = left_ms - (time.monotonic() - began) * 1000
+            expected = left_ms - (self._clock.monotonic() - began) * 1000
             if _text(value) != current or int(left) > expected + _CLOCK_SLACK_MS or int(left) < 0:
                 raise self._taken(_text(value))
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from cdc_cli import __version__
 from cdc_cli.checkpoint import TokenStore
+from cdc_cli.clock import Clock
 from cdc_cli.settings.models import Settings
 
 
-def make_store(settings: Settings, wait: Callable[[float], bool]) -> TokenStore:
+def make_store(settings: Settings, clock: Clock, wait: Callable[[float], bool]) -> TokenStore:
     """Builds it; nothing is opened yet. The redis driver is imported only when it is asked for.
 
     `wait(seconds)` sleeps and returns True when the process shall stop, as `threading.Event.wait` does.
@@ -26,4 +27,4 @@ def make_store(settings: Settings, wait: Callable[[float], bool]) -> TokenStore:
 
     url = options.redis.url.get_secret_value()
     prefix, lease = settings.redis_prefix, options.redis.lease
-    return RedisTokenStore(url, prefix, lease, options.history, __version__, wait)
+    return RedisTokenStore(url, prefix, lease, options.history, __version__, clock, wait)

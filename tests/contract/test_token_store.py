@@ -12,6 +12,7 @@ import pytest
 from cdc_cli.checkpoint import TokenStore
 from cdc_cli.checkpoint.file import FileTokenStore
 from cdc_cli.checkpoint.redis import RedisTokenStore
+from cdc_cli.clock import SystemClock
 from cdc_cli.errors import PositionLost, TryLater
 from cdc_cli.events import Mark
 from tests.support.fakes_checkpoint import FakeTokenStore, Shelf
@@ -70,7 +71,7 @@ class RedisPlace:
         self.url, self.prefix = url, prefix
 
     def open(self, history: int = HISTORY) -> TokenStore:
-        return RedisTokenStore(self.url, self.prefix, 1.0, history, "0.1.0", never_stopped)
+        return RedisTokenStore(self.url, self.prefix, 1.0, history, "0.1.0", SystemClock(), never_stopped)
 
     def overwrite(self, data: bytes) -> None:
         with self._client() as client:
