@@ -19,7 +19,7 @@ _FETCH_SECONDS = 300.0
 _HINT = "set KAFKA_HOME to an unpacked Apache Kafka 4, or name your own broker in cdc.yaml (examples/)"
 
 _POM = f"""\
-<project xmlns="http://maven.apache.org/POM/4.0.0">
+<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>cdc-toolkit</groupId><artifactId>kafka</artifactId><version>1</version><packaging>pom</packaging>
   <dependencies>
