@@ -7,7 +7,6 @@ token whose event is filtered away now gives way to its cluster time (at least o
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any
@@ -26,9 +25,10 @@ from cdc_cli.capture.pipeline import match_stage
 from cdc_cli.capture.start import Start
 from cdc_cli.errors import PoisonEvent
 from cdc_cli.events import Mark, Position
+from cdc_cli.observe.log import EventLog
 from cdc_cli.settings.models import MongoSettings
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 _BATCH = 2000
 _RAW_FOR = 1000
@@ -120,7 +120,8 @@ class MongoCapture:
         last = self._last
         if exc.code not in TOKEN_UNUSABLE or last is None or last.cluster_time is None or not last.token:
             raise translate("opening the change stream", exc) from exc
-        log.warning(
+        log.warn(
+            "stream.fell_back",
             "MongoDB cannot resume after the stored token (error %s); reading again from its cluster time %d.%d",
             exc.code,
             *last.cluster_time,
@@ -169,7 +170,7 @@ class MongoCapture:
         return None
 
     def _switch(self, mode: _Mode) -> None:
-        log.info("reading the change stream %s", mode.value)
+        log.info("stream.mode", "reading the change stream %s", mode.value)
         self._mode = mode
         try:
             self._open()
@@ -178,7 +179,7 @@ class MongoCapture:
 
     def _reopen_ended(self) -> None:
         """The server ended the stream without an error: what it watched was dropped. It goes on after the token."""
-        log.info("the change stream was ended by the server (database dropped?); opening it again")
+        log.info("stream.ended", "the change stream was ended by the server (database dropped?); opening it again")
         self._open()
 
     def _capture(self, change: Mapping[str, Any]) -> Captured | Mark | None:
@@ -195,7 +196,7 @@ class MongoCapture:
 
     def _not_an_event(self, change: Mapping[str, Any], mark: Mark) -> Mark:
         """`invalidate` and whatever later servers add: its token counts, the stream ends or goes on behind it."""
-        log.info("the change stream reports %s", change.get("operationType"))
+        log.info("stream.other", "the change stream reports %s", change.get("operationType"))
         return mark
 
     def _capture_carefully(self, change: Mapping[str, Any]) -> Captured | Mark | None:
@@ -226,17 +227,18 @@ class MongoCapture:
     def _capture_raw(self, change: Mapping[str, Any]) -> Captured | Mark | None:
         assert isinstance(change, RawBSONDocument)
         self._raw_left -= 1
-        frame = decode_all(change.raw, CodecOptions(document_class=RawBSONDocument))[0]
+        raw = bytes(change.raw)
+        frame = decode_all(raw, CodecOptions(document_class=RawBSONDocument))[0]
         position = position_of(frame, self._previous)
         mark = Mark(_plain(frame["_id"]), position, (position[0], position[1]), True)
         self._previous, self._last = position, mark
         try:
-            event = event_of(self._decode_document(change.raw), position)
+            event = event_of(self._decode_document(raw), position)
         except PoisonEvent as exc:
             self._raw_left = _RAW_FOR
             namespace = _plain(frame["ns"]) if "ns" in frame else {}
             name = f"{namespace.get('db')}.{namespace.get('coll')}"
-            return Captured(Undecodable(change.raw, exc.code, exc.message, name, position), mark)
+            return Captured(Undecodable(raw, exc.code, exc.message, name, position), mark)
         except KeyError:
             return self._not_an_event({"operationType": frame.get("operationType")}, mark)
         if self._raw_left <= 0:

@@ -7,11 +7,10 @@ reset is a silent jump to the end, so it is `none` and every partition is positi
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
@@ -21,9 +20,11 @@ from kafka.structs import OffsetAndMetadata
 from cdc_cli.brokers.kafka_python_errors import translate
 from cdc_cli.consume import Partition, RawRecord, Rebalance
 from cdc_cli.errors import CdcError, PositionLost, TryLater
+from cdc_cli.observe.log import EventLog
 from cdc_cli.settings.models import KafkaSettings
 
-log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+log = EventLog(__name__)
 
 _LOOK_FOR_TOPICS_EVERY = 10.0
 _MOVED_ON = (
@@ -181,13 +182,13 @@ class KafkaPythonConsumer:
         try:
             consumer.close(autocommit=False, timeout_ms=int(timeout * 1000))
         except Exception as exc:
-            log.debug("leaving the group: %s", exc)
+            log.debug("group.leave_failed", "leaving the group: %s", exc)
 
     def _subscribe(self, topics: frozenset[str]) -> None:
         self._looked_at = time.monotonic()
         if topics == self._subscribed:
             return
-        log.info("reading the topics %s", ", ".join(sorted(topics)))
+        log.info("topics.subscribed", "reading the topics %s", ", ".join(sorted(topics)))
         try:
             self._consumer.subscribe(topics=sorted(topics), listener=self._listener)
         except Exception as exc:
@@ -211,7 +212,7 @@ class KafkaPythonConsumer:
             "offset.out_of_range",
         ) from exc
 
-    def _guarded(self, doing: str, ask: Callable[[], Any]) -> Any:
+    def _guarded(self, doing: str, ask: Callable[[], _T]) -> _T:
         try:
             return ask()
         except CdcError:

@@ -5,7 +5,6 @@ No save stands in the path of an event, and one save covers all that was acknowl
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import NamedTuple
 
@@ -15,9 +14,10 @@ from cdc_cli.clock import Clock
 from cdc_cli.errors import ConfigError, Retryable
 from cdc_cli.events import Mark
 from cdc_cli.observe.counters import Counters
+from cdc_cli.observe.log import EventLog
 from cdc_cli.retry import Backoff
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 _EVERY = 0.1
 """Seconds between two looks at the tracker; a save takes about a millisecond on a local disk."""
@@ -64,17 +64,17 @@ class Checkpointer:
         """The stored mark, None = none is stored. Raises ConfigError for a token of another stream."""
         self._belongs = belongs
         for warning in self._store.warnings():
-            log.warning("token store: %s", warning)
+            log.warn("token_store.unsafe", "token store: %s", warning)
         record = self._store.load()
         if record is None:
             return None
         _refuse_foreign(record, belongs)
         if record.fingerprint != belongs.fingerprint:
-            log.warning(
+            log.warn(
+                "token.filter_changed",
                 "the filter changed since the token was saved (now: %s): changes before this start that the old "
                 "filter left out are not sent",
                 belongs.filters,
-                extra={"event.action": "token.filter_changed"},
             )
         self._store.remember(record)
         self._saved = record.mark
@@ -117,14 +117,7 @@ class Checkpointer:
                 self.save(mark)
             self._backoff.succeeded()
         except Retryable as exc:
-            wait = self._backoff.failed(exc)
-            log.warning(
-                "the resume token could not be saved, next try in %.1f s: %s",
-                wait,
-                exc.message,
-                extra={"event.action": "token.save_failed", "error.code": exc.code},
-            )
-            stop.wait(wait)
+            stop.wait(self._backoff.failed(exc))
 
     def finish(self) -> Mark | None:
         """The last save before the end; the mark that is stored then."""

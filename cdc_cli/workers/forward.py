@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Protocol
 
@@ -15,10 +14,11 @@ from cdc_cli.clock import Clock
 from cdc_cli.errors import CdcError, ExitCode, Fatal, PoisonEvent
 from cdc_cli.events import ChangeEvent, Mark
 from cdc_cli.observe.counters import Counters
+from cdc_cli.observe.log import EventLog
 from cdc_cli.publish import Publisher, Record
 from cdc_cli.publish.dead_letter import dead_letter
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 
 class Encode(Protocol):
@@ -73,12 +73,14 @@ class Forwarder:
         if error.code == "kafka.record_too_large" and self._stop_on_oversized:
             raise Fatal(error.message, error.hint, error.code, ExitCode.BAD_DATA) from error
         log.error(
+            "event.dead_lettered",
             "event %s of %s goes to %s: %s",
             event.position.text,
             event.namespace,
             self._dead_letter_topic,
             error.message,
-            extra={"event.action": "event.dead_lettered", "error.code": error.code},
+            code=error.code,
+            collection=event.namespace,
         )
         self._counters.add("dead_lettered")
         self._send_dead_letter(event, mark, error)
@@ -118,5 +120,5 @@ def _as_bson(event: ChangeEvent) -> bytes:
     try:
         return bson.encode({"_id": event.id, "document": event.document})
     except Exception as exc:
-        log.debug("the event cannot be encoded as BSON again: %s", exc)
+        log.debug("event.not_encodable", "the event cannot be encoded as BSON again: %s", exc)
         return b""

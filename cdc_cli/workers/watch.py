@@ -8,7 +8,6 @@ skipped or swapped (invariants I2, I4, I6).
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,15 +15,16 @@ from dataclasses import dataclass
 from cdc_cli.capture import Capture, Captured
 from cdc_cli.checkpoint.tracker import Tracker
 from cdc_cli.clock import Clock
-from cdc_cli.errors import CdcError, PoisonEvent, PositionLost, Retryable
+from cdc_cli.errors import CdcError, ExitCode, Fatal, PoisonEvent, PositionLost, Retryable
 from cdc_cli.events import Mark
 from cdc_cli.observe.counters import Counters
+from cdc_cli.observe.log import EventLog
 from cdc_cli.publish import Publisher
 from cdc_cli.retry import Backoff
 from cdc_cli.workers.checkpointer import Checkpointer
 from cdc_cli.workers.forward import Forwarder
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 _LOOK_EVERY = 256
 """Events between two looks at what was acknowledged."""
@@ -63,8 +63,8 @@ class Watcher:
         self._tracker = tracker
         self._forwarder = forwarder
         self._checkpointer = checkpointer
-        self._source_backoff = backoff("MongoDB")
-        self._kafka_backoff = backoff("Kafka")
+        self._source_backoff = backoff("reading from MongoDB")
+        self._kafka_backoff = backoff("publishing to Kafka")
         self._bounds = bounds
         self._skip_to_now = skip_to_now
         self._counters = counters
@@ -184,27 +184,28 @@ class Watcher:
                 error = self._publisher.explain(failure)
                 self._publisher.rotate()
                 self._tracker.reset()
-                if not isinstance(error, PoisonEvent):
-                    raise error from failure
+                if not isinstance(error, PoisonEvent) or self._careful == 0:
+                    raise _hopeless(error) from failure
+                self._careful = 0
                 self._forwarder.bury(captured, error)
             self._check_silence()
             self._stop.wait(_PAUSE)
         self._count()
-        self._careful -= 1
+        self._careful = max(0, self._careful - 1)
 
     def _reopen(self, error: Retryable) -> None:
         """MongoDB failed: wait, then go on after the last change that was read."""
-        self._pause(self._source_backoff, "MongoDB", error)
+        self._pause(self._source_backoff, error)
         if not self._stop.is_set():
             try:
                 self._open(self._last)
             except Retryable as again:
-                log.debug("still failing: %s", again.message)
+                log.debug("retry.failed", "still failing: %s", again.message)
 
     def _replay(self, error: Retryable) -> None:
         """Kafka failed: wait, replace the producer, read again from the last safe mark."""
         while not self._stop.is_set():
-            self._pause(self._kafka_backoff, "Kafka", error)
+            self._pause(self._kafka_backoff, error)
             try:
                 self._publisher.rotate()
                 abandoned = self._tracker.reset()
@@ -229,22 +230,27 @@ class Watcher:
         if not self._skip_to_now:
             raise error
         log.error(
+            "position.lost",
             "%s; watcher.on_position_lost is skip_to_now: the changes in between are NOT sent",
             error.message,
-            extra={"event.action": "position.lost", "error.code": error.code},
+            code=error.code,
         )
         self._counters.add("positions_lost")
         self._last = self._capture.open(None)
         self._tracker.note(self._last)
 
-    def _pause(self, backoff: Backoff, whom: str, error: Retryable) -> None:
-        wait = backoff.failed(error)
+    def _pause(self, backoff: Backoff, error: Retryable) -> None:
         self._counters.add("retries")
-        log.warning(
-            "%s failed, next try in %.1f s: %s",
-            whom,
-            wait,
-            error.message,
-            extra={"event.action": "retry", "error.code": error.code},
-        )
-        self._stop.wait(wait)
+        self._stop.wait(backoff.failed(error))
+
+
+def _hopeless(error: CdcError) -> CdcError:
+    """A dead letter that Kafka refuses as well cannot be passed over: the process stops with its position kept."""
+    if not isinstance(error, PoisonEvent):
+        return error
+    return Fatal(
+        f"Kafka refuses an event and its dead letter: {error.message}",
+        "check max.message.bytes of the dead-letter topic, or create it with the size of kafka.create_topics",
+        error.code,
+        ExitCode.BAD_DATA,
+    )

@@ -1,0 +1,248 @@
+"""The two services as the command line runs them: prepare, run in threads under a supervisor, drain at the end.
+
+`prepare` fails fast: a server that cannot be reached within a few seconds of a start is an error to show, while
+the same failure later is waited out.
+"""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol
+
+from cdc_cli.brokers import TopicAdmin
+from cdc_cli.checkpoint import TokenStore
+from cdc_cli.clock import Clock
+from cdc_cli.consume import Consumer
+from cdc_cli.consume.dead_letters import DeadLetters
+from cdc_cli.errors import CdcError, Retryable
+from cdc_cli.observe.log import EventLog
+from cdc_cli.publish import Publisher
+from cdc_cli.retry import RetryPolicy
+from cdc_cli.settings.models import RetrySettings
+from cdc_cli.workers.checkpointer import Belongs, Checkpointer
+from cdc_cli.workers.lanes import Lane
+from cdc_cli.workers.supervisor import Supervisor
+from cdc_cli.workers.sync import Syncer
+from cdc_cli.workers.watch import Watcher
+from cdc_cli.workers.write import LaneWorker
+
+log = EventLog(__name__)
+
+STARTUP = RetrySettings(max_attempts=30, initial=0.2, multiplier=2.0, max_delay=2.0, give_up_after=12.0)
+"""A start gives up after this long: a wrong address is a mistake to be told, not an outage to be waited out."""
+_PURGE_EVERY = 3600.0
+_RESERVE = 0.25
+"""The share of the shutdown time that is kept for what comes after flushing."""
+
+
+class Service(Protocol):
+    """Something that `cdc watch`, `sync` or `run` runs."""
+
+    def prepare(self) -> None:
+        """Connect and take what must be held. Blocks at most about 25 s; raises CdcError."""
+        ...
+
+    def spawn(self, supervisor: Supervisor) -> None:
+        """Start the threads."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything; never raises."""
+        ...
+
+
+class Starter:
+    """Runs the steps of a start, each as often as the start may take."""
+
+    def __init__(self, clock: Clock, stop: threading.Event) -> None:
+        self._policy = RetryPolicy(STARTUP, clock)
+        self._stop = stop
+
+    def __call__(self, what: str, step: Callable[[], Any]) -> Any:
+        return self._policy.run(step, stop=self._stop, what=what)
+
+
+class WatchService:
+    """MongoDB to Kafka."""
+
+    def __init__(
+        self,
+        watcher: Watcher,
+        checkpointer: Checkpointer,
+        store: TokenStore,
+        publisher: Publisher,
+        admin: TopicAdmin,
+        topics: Collection[str],
+        identify: Callable[[], Belongs],
+        start_from: str,
+        shutdown_timeout: float,
+        starter: Starter,
+        stop: threading.Event,
+    ) -> None:
+        self._watcher = watcher
+        self._checkpointer = checkpointer
+        self._store = store
+        self._publisher = publisher
+        self._admin = admin
+        self._topics = topics
+        self._identify = identify
+        self._start_from = start_from
+        self._drain_seconds = shutdown_timeout * (1 - 2 * _RESERVE)
+        self._starter = starter
+        self._stop = stop
+        self._saver_ended = threading.Event()
+
+    def prepare(self) -> None:
+        belongs = self._starter("connecting to MongoDB", self._identify)
+        self._starter("taking the token store", self._store.acquire)
+        stored = self._starter("loading the resume token", lambda: self._checkpointer.load(belongs))
+        if stored is None:
+            log.warn(
+                "token.none",
+                "no resume token in %s: starting from %s (watcher.start_from)",
+                self._store.describe(),
+                self._start_from,
+            )
+        self._starter("connecting to Kafka", self._publisher.start)
+        self._starter("preparing Kafka's topics", lambda: self._admin.ensure(self._topics))
+        self._starter("opening the change stream", lambda: self._watcher.open(stored))
+        log.info(
+            "watch.started",
+            "watching %s%s",
+            belongs.stream,
+            f", resuming after {stored.position.text}" if stored and stored.position else "",
+            stream=belongs.stream,
+        )
+
+    def spawn(self, supervisor: Supervisor) -> None:
+        supervisor.spawn("cdc-token-saver", self._save)
+        supervisor.spawn("cdc-watch", self._run)
+
+    def close(self) -> None:
+        self._publisher.close(0)
+        self._store.release()
+        self._admin.close()
+
+    def _save(self) -> None:
+        try:
+            self._checkpointer.run(self._stop)
+        finally:
+            self._saver_ended.set()
+
+    def _run(self) -> None:
+        self._watcher.run()
+        self._saver_ended.wait(self._drain_seconds)
+        try:
+            mark = self._watcher.drain(self._drain_seconds)
+        except Retryable as exc:
+            log.warn("token.not_saved", "the last token could not be saved: %s", exc.message, code=exc.code)
+            return
+        at = mark.position.text if mark is not None and mark.position is not None else "the start of the stream"
+        log.info("watch.stopped", "watch stopped cleanly; the saved token stands at %s", at)
+
+
+class SyncService:
+    """Kafka to PostgreSQL."""
+
+    def __init__(
+        self,
+        syncer: Syncer,
+        consumer: Consumer,
+        lanes: Sequence[Lane],
+        workers: Sequence[LaneWorker],
+        dead_letters: DeadLetters,
+        admin: TopicAdmin,
+        topics: Collection[str],
+        prepare_postgres: Callable[[], None],
+        interrupt_postgres: Callable[[], None],
+        purge: Callable[[datetime.datetime], int],
+        shutdown_timeout: float,
+        starter: Starter,
+        clock: Clock,
+        stop: threading.Event,
+        abandon: threading.Event,
+    ) -> None:
+        self._syncer = syncer
+        self._consumer = consumer
+        self._lanes = lanes
+        self._workers = workers
+        self._dead_letters = dead_letters
+        self._admin = admin
+        self._topics = topics
+        self._prepare_postgres = prepare_postgres
+        self._interrupt_postgres = interrupt_postgres
+        self._purge = purge
+        self._flush_seconds = shutdown_timeout * (1 - _RESERVE)
+        self._close_seconds = shutdown_timeout * _RESERVE / 2
+        self._starter = starter
+        self._clock = clock
+        self._stop = stop
+        self._abandon = abandon
+        self._ended = [threading.Event() for _ in lanes]
+        self._committer_ended = threading.Event()
+
+    def prepare(self) -> None:
+        self._starter("connecting to PostgreSQL", self._prepare_postgres)
+        self._starter("preparing Kafka's topics", lambda: self._admin.ensure(self._topics))
+        self._starter("connecting to Kafka", self._consumer.start)
+        log.info("sync.started", "syncing with %d workers", len(self._lanes))
+
+    def spawn(self, supervisor: Supervisor) -> None:
+        for worker, ended in zip(self._workers, self._ended, strict=True):
+            supervisor.spawn(f"cdc-lane-{worker.number}", lambda w=worker, e=ended: self._work(w, e))  # type: ignore[misc]
+        supervisor.spawn("cdc-committer", self._commit)
+        supervisor.spawn("cdc-tombstones", self._purge_now_and_then)
+        supervisor.spawn("cdc-sync", self._run)
+
+    def close(self) -> None:
+        self._consumer.close(1.0)
+        self._dead_letters.close(1.0)
+        self._admin.close()
+
+    def _work(self, worker: LaneWorker, ended: threading.Event) -> None:
+        try:
+            worker.run()
+        finally:
+            ended.set()
+
+    def _commit(self) -> None:
+        try:
+            self._syncer.commit(self._stop)
+        finally:
+            self._committer_ended.set()
+
+    def _run(self) -> None:
+        try:
+            self._syncer.run()
+        finally:
+            flushed = self._flush()
+        self._committer_ended.wait(self._close_seconds)
+        self._syncer.drain(self._close_seconds)
+        if flushed:
+            log.info("sync.stopped", "sync stopped cleanly; everything consumed is written and committed")
+        else:
+            log.warn(
+                "sync.stopped",
+                "sync stopped before everything consumed was written; nothing is lost, the rest is read again",
+            )
+
+    def _flush(self) -> bool:
+        """Let the lanes write what they hold (requirement R9.3); past the deadline they give up."""
+        for lane in self._lanes:
+            lane.close()
+        end = self._clock.monotonic() + self._flush_seconds
+        flushed = all([ended.wait(max(0.0, end - self._clock.monotonic())) for ended in self._ended])
+        self._abandon.set()
+        if not flushed:
+            self._interrupt_postgres()
+        return flushed and not any(lane.waiting for lane in self._lanes)
+
+    def _purge_now_and_then(self) -> None:
+        while not self._stop.wait(_PURGE_EVERY):
+            try:
+                now = datetime.datetime.fromtimestamp(self._clock.time(), datetime.UTC)
+                log.info("tombstones.purged", "%d old tombstones removed", self._purge(now))
+            except CdcError as exc:
+                log.warn("tombstones.not_purged", "tombstones could not be purged: %s", exc.message, code=exc.code)

@@ -1,0 +1,265 @@
+"""The loop of `cdc sync`: poll, route to lanes by key, and commit what the lanes have finished.
+
+The poll thread owns the consumer. It never waits for PostgreSQL longer than the group allows: when the lanes
+are full, partitions are paused and polling goes on. A committer thread stores offsets in PostgreSQL, after the
+data they stand for; only then they are told to Kafka (invariant I5).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cdc_cli.apply import Fenced, Ledger
+from cdc_cli.clock import Clock
+from cdc_cli.consume import Consumer, Partition, RawRecord, Rebalance
+from cdc_cli.consume.offsets import Offsets
+from cdc_cli.errors import PositionLost, Retryable, TryLater
+from cdc_cli.observe.counters import Counters
+from cdc_cli.observe.log import EventLog
+from cdc_cli.retry import Backoff
+from cdc_cli.workers.lanes import Item, Lane
+
+_T = TypeVar("_T")
+log = EventLog(__name__)
+
+_POLL_SECONDS = 0.25
+_POLL_RECORDS = 2000
+_COMMIT_EVERY = 1.0
+_PATIENCE = 1.0
+"""Seconds that a full pipeline is waited for before partitions are paused: a pause throws fetched records away."""
+_RESUME_AT = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """What may be consumed and not yet applied."""
+
+    events: int
+    size: int
+
+
+class Syncer:
+    """Runs in one thread until the stop event; `drain` afterwards commits what the lanes have flushed."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        lanes: Sequence[Lane],
+        offsets: Offsets,
+        ledger: Ledger,
+        backoff: Backoff,
+        buffer: Buffer,
+        counters: Counters,
+        clock: Clock,
+        stop: threading.Event,
+    ) -> None:
+        self._consumer = consumer
+        self._lanes = lanes
+        self._offsets = offsets
+        self._ledger = ledger
+        self._backoff = backoff
+        self._buffer = buffer
+        self._counters = counters
+        self._clock = clock
+        self._stop = stop
+        self._routed = self._routed_bytes = 0
+        self._full_since: float | None = None
+        self._paused = False
+        self._to_commit: dict[Partition, int] = {}
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        """Consume until the stop event. Raises Denied, ConfigError, PositionLost, Fatal."""
+        while not self._stop.is_set():
+            try:
+                self._step()
+                self._backoff.succeeded()
+            except Retryable as error:
+                self._counters.add("retries")
+                self._stop.wait(self._backoff.failed(error))
+
+    def commit(self, stop: threading.Event) -> None:
+        """The committer's loop: store finished offsets in PostgreSQL once a second, until `stop`."""
+        while not stop.wait(_COMMIT_EVERY):
+            self.store()
+
+    def store(self) -> None:
+        """Store what is finished; what could not be stored now is stored the next time."""
+        offsets = self._offsets.committable()
+        try:
+            self._ledger.store(offsets)
+        except Fenced as lost:
+            self.fenced(lost.partitions)
+            return
+        except Retryable as error:
+            log.warn("offsets.not_stored", "offsets could not be stored: %s", error.message, code=error.code)
+            return
+        self._offsets.stored(offsets)
+        with self._lock:
+            self._to_commit.update(offsets)
+
+    def drain(self, seconds: float) -> None:
+        """After the lanes have ended: the last offsets, then leave the group within `seconds`."""
+        self.store()
+        try:
+            self._tell_kafka()
+        except Retryable as error:
+            log.warn("offsets.not_committed", "Kafka was not told the last offsets: %s", error.message)
+        self._consumer.close(seconds)
+
+    def fenced(self, partitions: Collection[Partition]) -> None:
+        """Another process owns these now: what is left of them here is dropped, it reads them again."""
+        log.warn("partitions.fenced", "another process took over %d partitions", len(partitions))
+        self._offsets.revoke(partitions)
+
+    @property
+    def buffered(self) -> int:
+        """Records consumed and not yet applied."""
+        return self._routed - sum(lane.finished for lane in self._lanes)
+
+    def _step(self) -> None:
+        self._consumer.refresh()
+        records = self._consumer.poll(self._poll_seconds(), _POLL_RECORDS)
+        change = self._consumer.rebalance()
+        if change is not None:
+            self._rebalance(change)
+        for partition, some in records.items():
+            self._route(partition, some)
+        if not records and not self._offsets.current:
+            self._stop.wait(0.05)
+        self._tell_kafka()
+        self._breathe()
+
+    def _poll_seconds(self) -> float:
+        return 0.05 if self._paused else _POLL_SECONDS
+
+    def _route(self, partition: Partition, records: Sequence[RawRecord]) -> None:
+        assignment = self._offsets.current.get(partition)
+        if assignment is None or not records:
+            return
+        count = len(self._lanes)
+        shares: list[list[Item]] = [[] for _ in range(count)]
+        pending = assignment.pending
+        size = 0
+        for record in records:
+            key = record.key
+            number = (hash(key) if key is not None else partition.number) % count
+            pending[number].append(record.offset)
+            shares[number].append(Item(assignment, record))
+            size += len(record.value or b"")
+        assignment.reached(records[-1].offset + 1)
+        self._routed += len(records)
+        self._routed_bytes += size
+        self._counters.add("consumed", len(records))
+        for lane, share in zip(self._lanes, shares, strict=True):
+            if share:
+                lane.put(share)
+
+    def _rebalance(self, change: Rebalance) -> None:
+        """Drop what was taken away; begin what was given at the offset that PostgreSQL knows."""
+        self._counters.add("rebalances")
+        self._offsets.revoke(change.revoked | change.assigned)
+        if not change.assigned:
+            return
+        partitions = sorted(change.assigned)
+        log.info("partitions.assigned", "%d partitions assigned, %d revoked", len(partitions), len(change.revoked))
+        stored = self._patiently(lambda: self._ledger.claim(partitions))
+        bounds = self._patiently(lambda: self._consumer.bounds(partitions))
+        committed = self._patiently(lambda: self._consumer.committed(partitions))
+        for partition in partitions:
+            if self._stop.is_set() or partition not in bounds:
+                return
+            offset = start_offset(partition, stored.get(partition), committed.get(partition), bounds[partition])
+            self._offsets.assign(partition, offset)
+            self._consumer.seek(partition, offset)
+        self._paused = False
+
+    def _patiently(self, ask: Callable[[], Mapping[Partition, _T]]) -> Mapping[Partition, _T]:
+        while not self._stop.is_set():
+            try:
+                return ask()
+            except Retryable as error:
+                self._counters.add("retries")
+                self._stop.wait(self._backoff.failed(error))
+        return {}
+
+    def _tell_kafka(self) -> None:
+        with self._lock:
+            offsets, self._to_commit = self._to_commit, {}
+        current = {p: offset for p, offset in offsets.items() if p in self._offsets.current}
+        if not current:
+            return
+        try:
+            self._consumer.commit(current)
+        except TryLater as moved_on:
+            log.info("offsets.not_committed", "%s", moved_on.message)
+
+    def _breathe(self) -> None:
+        """Wait a little for room; when there is none for long, pause and keep the membership by polling on."""
+        if self._fill() < 1:
+            self._full_since = None
+        elif self._full_since is None:
+            self._full_since = self._clock.monotonic()
+        while self._fill() >= 1 and not self._paused and not self._stop.wait(0.005):
+            assert self._full_since is not None
+            if self._clock.monotonic() - self._full_since > _PATIENCE:
+                self._consumer.pause(list(self._offsets.current))
+                self._paused = True
+        if self._paused and self._fill() < _RESUME_AT:
+            self._consumer.resume(list(self._offsets.current))
+            self._paused = False
+
+    def _fill(self) -> float:
+        """How full the buffer is; 1 and more = full."""
+        size = self._routed_bytes - sum(lane.finished_bytes for lane in self._lanes)
+        return max(self.buffered / self._buffer.events, size / self._buffer.size)
+
+
+def start_offset(
+    partition: Partition, stored: int | None, committed: int | None, bounds: tuple[int, int]
+) -> int:
+    """Where to go on: PostgreSQL's own offset, since it is exactly as old as the rows beside it.
+
+    A smaller offset committed in Kafka is an operator's wish to read again and is followed. Without an offset in
+    PostgreSQL everything that Kafka keeps is read, whatever the group committed: the rows are not there.
+    Raises PositionLost when Kafka no longer has the stored offset, behind or ahead.
+    """
+    first, end = bounds
+    if stored is None:
+        if committed is not None and committed > first:
+            log.warn(
+                "offsets.not_in_postgres",
+                "PostgreSQL knows no offset of %s %d, though the group committed %d: reading from %d again",
+                partition.topic,
+                partition.number,
+                committed,
+                first,
+                topic=partition.topic,
+                partition=partition.number,
+            )
+        return first
+    if not first <= stored <= end:
+        missing = "its retention has passed" if stored < first else "the topic was deleted and made anew"
+        raise PositionLost(
+            f"the next offset of {partition.topic} partition {partition.number} is {stored}, "
+            f"but Kafka has {first} to {end}: {missing}",
+            "events may be missing from PostgreSQL: compare it with MongoDB, then set the offset in cdc.offsets "
+            "to what Kafka has (or delete the row to read everything that is kept)",
+            "offset.out_of_range",
+        )
+    if committed is not None and first <= committed < stored:
+        log.info(
+            "offsets.rewound",
+            "the group's offset %d of %s %d is behind PostgreSQL's %d: reading again from there",
+            committed,
+            partition.topic,
+            partition.number,
+            stored,
+            topic=partition.topic,
+            partition=partition.number,
+        )
+        return committed
+    return stored

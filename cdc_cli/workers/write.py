@@ -1,0 +1,168 @@
+"""A lane's worker: takes batches, maps them, writes them, dead-letters what cannot be written, reports them done.
+
+Order of things (invariant I5): PostgreSQL has committed, or Kafka has acknowledged the dead letter, before a
+record counts as done.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+from cdc_cli.apply import Applied, Applier, Change, Fenced
+from cdc_cli.clock import Clock
+from cdc_cli.consume import Partition
+from cdc_cli.consume.dead_letters import DeadLetters, Failed
+from cdc_cli.errors import PoisonEvent, Retryable
+from cdc_cli.observe.counters import Counters
+from cdc_cli.observe.log import EventLog
+from cdc_cli.retry import Backoff, Stopped
+from cdc_cli.workers.lanes import Item, Lane
+
+log = EventLog(__name__)
+
+
+class RecordMapper(Protocol):
+    """A raw record's value as a change for the writer, None = nothing to write; raises PoisonEvent."""
+
+    @property
+    def adjusted(self) -> Counter[str]:
+        """Values changed so far because PostgreSQL cannot hold them, by kind."""
+        ...
+
+    def map(self, value: bytes | None, source: object) -> Change | None: ...
+
+
+class LaneWorker:
+    """Runs in a thread of its own until its lane is closed and drained."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        mapper: RecordMapper,
+        applier: Applier,
+        dead_letters: DeadLetters,
+        backoff: Backoff,
+        counters: Counters,
+        clock: Clock,
+        abandon: threading.Event,
+        fenced: Callable[[Collection[Partition]], None],
+    ) -> None:
+        self._lane = lane
+        self._mapper = mapper
+        self._applier = applier
+        self._dead_letters = dead_letters
+        self._backoff = backoff
+        self._counters = counters
+        self._clock = clock
+        self._abandon = abandon
+        self._fenced = fenced
+        self._adjusted: Counter[str] = Counter()
+
+    @property
+    def number(self) -> int:
+        return self._lane.number
+
+    def run(self) -> None:
+        """Write until the lane ends. Raises what no retry mends: Denied, ConfigError, Fatal."""
+        while items := self._lane.take():
+            size = sum(len(item.record.value or b"") for item in items)
+            try:
+                self.write(items)
+            except Stopped:
+                return
+            self._lane.finish(items, size)
+
+    def write(self, items: Sequence[Item]) -> None:
+        """One batch, as often as it takes; raises Stopped when the deadline of the shutdown has passed."""
+        started = self._clock.monotonic()
+        changes, failed = self._mapped(items)
+        applied = self._apply(changes)
+        failed.extend(Failed(rejected.change.source, rejected.error) for rejected in applied.rejected)
+        ours = [failure for failure in failed if not _item(failure).assignment.revoked]
+        self._dead_letters.bury(
+            [(_item(f).assignment.partition, _item(f).record, f.error) for f in ours], len(items), self._abandon
+        )
+        self._report(items, applied, len(ours), self._clock.monotonic() - started)
+
+    def _mapped(self, items: Sequence[Item]) -> tuple[list[Change], list[Failed]]:
+        changes: list[Change] = []
+        failed: list[Failed] = []
+        map_value = self._mapper.map
+        for item in items:
+            if item[0].revoked:
+                continue
+            try:
+                change = map_value(item[1].value, item)
+            except PoisonEvent as error:
+                failed.append(Failed(item, error))
+                continue
+            if change is not None:
+                changes.append(change)
+        return changes, failed
+
+    def _apply(self, changes: list[Change]) -> Applied:
+        while changes:
+            partitions = {_source(change).assignment.partition for change in changes}
+            try:
+                applied = self._applier.apply(changes, partitions)
+                self._backoff.succeeded()
+                return applied
+            except Fenced as lost:
+                self._fenced(lost.partitions)
+                for change in changes:
+                    if _source(change).assignment.partition in lost.partitions:
+                        _source(change).assignment.revoked = True
+            except Retryable as error:
+                self._counters.add("retries")
+                if self._abandon.wait(self._backoff.failed(error)):
+                    raise Stopped("writing to PostgreSQL") from error
+            changes = [change for change in changes if not _source(change).assignment.revoked]
+        return Applied()
+
+    def _report(self, items: Sequence[Item], applied: Applied, dead: int, seconds: float) -> None:
+        counters = self._counters
+        counters.add("inserted", applied.inserted)
+        counters.add("updated", applied.updated)
+        counters.add("deleted", applied.deleted)
+        counters.add("stale", applied.stale)
+        counters.add("merged", applied.merged)
+        counters.add("dead_lettered", dead)
+        counters.add("batches")
+        adjusted = self._mapper.adjusted - self._adjusted
+        self._adjusted = Counter(self._mapper.adjusted)
+        for kind, count in adjusted.items():
+            counters.add("adjusted", count, kind)
+        log.info(
+            "batch.applied",
+            "%d events: %d inserted, %d updated, %d deleted, %d stale, %d merged, %d dead letters",
+            len(items),
+            applied.inserted,
+            applied.updated,
+            applied.deleted,
+            applied.stale,
+            applied.merged,
+            dead,
+            rows=applied.rows,
+            duration=seconds,
+            worker=self._lane.number,
+            inserted=applied.inserted,
+            updated=applied.updated,
+            deleted=applied.deleted,
+            stale=applied.stale,
+            merged=applied.merged,
+            dead_letters=dead,
+            adjusted=dict(adjusted) or None,
+        )
+
+
+def _source(change: Change) -> Item:
+    assert isinstance(change.source, Item)
+    return change.source
+
+
+def _item(failure: Failed) -> Item:
+    assert isinstance(failure.source, Item)
+    return failure.source
