@@ -94,10 +94,15 @@ def printable(text: str, longest: int = 60) -> str:
     return clean + ("…" if len(text) > longest else "")
 
 
+def closest(word: str, known: Collection[str]) -> str:
+    """The known word that is meant in all likelihood, or nothing."""
+    return "".join(difflib.get_close_matches(word.lower()[:100], list(known), n=1, cutoff=0.6))
+
+
 def did_you_mean(word: str, known: Collection[str]) -> str:
     """`did you mean "database"?`, or nothing when no known word is near."""
-    near = difflib.get_close_matches(word.lower()[:100], list(known), n=1, cutoff=0.6)
-    return f'did you mean "{near[0]}"?' if near else ""
+    near = closest(word, known)
+    return f'did you mean "{near}"?' if near else ""
 
 
 def one_of(words: Collection[str]) -> str:

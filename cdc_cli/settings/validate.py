@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from cdc_cli.settings.findings import DEFAULT, Finding, Origin, did_you_mean, one_of, printable
+from cdc_cli.settings.findings import DEFAULT, Finding, Origin, closest, did_you_mean, one_of, printable
 from cdc_cli.settings.keys import children, environment_name, keys, sections, twins
 from cdc_cli.settings.models import Settings
 from cdc_cli.settings.node import Node, Step, dotted, find, nearest, walk, without
@@ -51,6 +51,7 @@ def validate(root: Node, findings: list[Finding]) -> tuple[Settings, frozenset[s
     except ValidationError as exc:
         errors = exc.errors(include_input=False, include_url=False)
     wrong = {tuple(error["loc"]) for error in errors}
+    unknown |= {_meant(tuple(error["loc"])) for error in errors if error["type"] == "extra_forbidden"} - {()}
     findings.extend(_finding(e, root) for e in errors if not _is_below(tuple(e["loc"]), unknown))
     for path in wrong:
         root = without(root, path)
@@ -110,6 +111,13 @@ def _unknown(path: Path, root: Node) -> Finding:
         suggestion = f"this key belongs to {elsewhere[0].rpartition('.')[0] or 'the top level'}"
     where, origin = dotted((*parent, name)), node.key if node else DEFAULT
     return Finding("error", "config.unknown_key", where, "there is no such key", suggestion, origin)
+
+
+def _meant(path: Path) -> Path:
+    """The key that an unknown one is a misspelling of: it is not missing, and its value is not known."""
+    *parent, word = path
+    near = closest(str(word), children(dotted(parent)))
+    return (*parent, near.removesuffix("_file")) if near else ()
 
 
 def _reason(error: ErrorDetails, name: str) -> str:

@@ -9,15 +9,31 @@ from ipaddress import ip_address
 from cdc_cli.settings.models import Settings
 from cdc_cli.settings.rules.problem import Problem, Rule, conflict, invalid, warning
 
+_KEYWORDS = re.compile(r"\s*(?:\w+\s*=\s*(?:'(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?:\s+|$))+$")
 _BIND = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9.-]*)):(?P<port>\d{1,5})$")
 
 
 def dsn(settings: Settings) -> Iterator[Problem]:
     """The two forms of libpq; an empty string would silently mean its environment variables."""
-    text = settings.postgres.dsn.get_secret_value().strip()
-    is_url = text.startswith(("postgres://", "postgresql://"))
-    if not is_url and ("://" in text or "=" not in text):
-        yield invalid("postgres.dsn", "postgresql://user@host/database or host=... dbname=... is expected")
+    text = settings.postgres.dsn.get_secret_value()
+    if not text.startswith(("postgres://", "postgresql://")) and not _KEYWORDS.match(text):
+        message = "postgresql://user:password@host/database or host=... dbname=... is expected"
+        yield invalid("postgres.dsn", message, "values with spaces need single quotes")
+
+
+def userinfo(settings: Settings) -> Iterator[Problem]:
+    """A password with @ or / in it ends too early: the rest is taken for a host, and told to everybody."""
+    uris = {
+        "mongodb.uri": settings.mongodb.uri,
+        "postgres.dsn": settings.postgres.dsn,
+        "token_store.redis.url": settings.token_store.redis.url,
+    }
+    for path, uri in uris.items():
+        _, separator, rest = uri.get_secret_value().partition("://")
+        authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+        if separator and rest.count("@") > (1 if "@" in authority else 0):
+            message = "the characters @ : / ? # in user and password must be URL-encoded"
+            yield invalid(path, message, "@ is %40")
 
 
 def schema(settings: Settings) -> Iterator[Problem]:
@@ -78,4 +94,4 @@ def _is_local(host: str) -> bool:
         return host == "localhost"
 
 
-RULES: tuple[Rule, ...] = (dsn, schema, pool, token_store, webhook, http)
+RULES: tuple[Rule, ...] = (dsn, userinfo, schema, pool, token_store, webhook, http)
