@@ -8,6 +8,7 @@ the interpreter writes the number of the signal into a pipe, and a thread of its
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -75,7 +76,8 @@ def _ignore(_number: int, _frame: object) -> None:
 
 
 def _say(text: str) -> None:
-    """Past all buffers and locks, because the process ends right here."""
+    """Past all buffers and locks, because the process ends right here; not at all where it would block."""
     with suppress(OSError):
-        os.set_blocking(2, False)
-        os.write(2, text.encode())
+        _, writable, _ = select.select([], [2], [], 0)
+        if writable:
+            os.write(2, text.encode())
