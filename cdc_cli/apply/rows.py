@@ -44,13 +44,16 @@ class Rows:
 
     def delete(self, target: Target, changes: Sequence[Change]) -> int:
         """Leave tombstones, then remove the rows that are older; how many there were."""
-        bury, sql = statements.buried(target)
-        self._session.prepare(bury, sql)
-        remove, sql = statements.removed(target, self._soft)
-        self._session.prepare(remove, sql)
+        wanted = (
+            statements.buried(target),
+            statements.locked(target),
+            statements.removed(target, self._soft),
+        )
+        for name, sql in wanted:
+            self._session.prepare(name, sql)
         keys = _keys(changes)
-        marks = "(%s, %s, %s, %s)"
-        rows = self._session.query(f"EXECUTE {bury}{marks}; EXECUTE {remove}{marks}", keys + keys)
+        run = "; ".join(f"EXECUTE {name}(%s, %s, %s, %s)" for name, _ in wanted)
+        rows = self._session.query(run, keys * len(wanted))
         return int(rows[0][0])
 
     def _upsert(self, statement: tuple[str, str], args: tuple[Any, ...]) -> Upserted:

@@ -40,8 +40,8 @@ SET statement_timeout = {statement_timeout};
 SET lock_timeout = {lock_timeout};
 SET idle_in_transaction_session_timeout = {idle_timeout};
 SET jit = off;
-SET plan_cache_mode = force_generic_plan;
-SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off;
+SET plan_cache_mode = force_custom_plan;
+SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off; SET enable_material = off;
 SELECT set_config('synchronous_commit', 'on', false)
  WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')
 """

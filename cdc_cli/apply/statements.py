@@ -63,30 +63,39 @@ def buried(target: Target) -> tuple[str, str]:
     )
 
 
+def locked(target: Target) -> tuple[str, str]:
+    """Lock the rows to be deleted, in key order, which DELETE and UPDATE themselves do not keep.
+
+    A statement of its own: the one that follows sees what was committed while this one waited.
+    """
+    name = f"cdc_locked_{target.id}"
+    return name, (
+        f"PREPARE {name}(text[], text[], text[], bigint[]) AS SELECT 1 FROM {_KEYS} "
+        f"JOIN {target.sql} AS t ON {_SAME_KEY} ORDER BY {_KEY_ORDER} FOR UPDATE OF t"
+    )
+
+
 def removed(target: Target, soft: bool) -> tuple[str, str]:
     """Delete rows, or mark them, that are older than their delete; the same arrays -> rows changed."""
     name = f"cdc_removed_{target.id}"
-    # A sub-select that sorts and locks, because neither DELETE nor UPDATE has an order of its own.
-    locked = (
-        f"SELECT t._id, t._id_type, s.position, s.time_ms FROM {_KEYS} JOIN {target.sql} AS t ON {_SAME_KEY} "
-        f'WHERE t.cdc_position COLLATE "C" < s.position ORDER BY {_KEY_ORDER} FOR UPDATE OF t'
-    )
     where = f'{_SAME_KEY} AND t.cdc_position COLLATE "C" < s.position'
     if soft:
         change = (
             f"UPDATE {target.sql} AS t SET cdc_deleted_at = {_TIME}, cdc_time = {_TIME}, "
-            f"cdc_position = s.position FROM ({locked}) AS s WHERE {where} RETURNING 1"
+            f"cdc_position = s.position FROM {_KEYS} WHERE {where} RETURNING 1"
         )
     else:
-        change = f"DELETE FROM {target.sql} AS t USING ({locked}) AS s WHERE {where} RETURNING 1"
+        change = f"DELETE FROM {target.sql} AS t USING {_KEYS} WHERE {where} RETURNING 1"
     types = "text[], text[], text[], bigint[]"
     return name, f"PREPARE {name}({types}) AS WITH gone AS ({change}) SELECT count(*) FROM gone"
 
 
 def _upsert(target: Target, source: str, where: str, document: str) -> str:
+    # A scalar sub-select is one lookup in the index per row whatever the planner believes; as NOT EXISTS it became
+    # a join that read all tombstones for every row, once their statistics were older than they.
     fresh = (
-        f"{where} AND NOT EXISTS (SELECT FROM cdc.tombstones AS d WHERE d.table_id = {target.id} "
-        "AND d._id = s._id AND d._id_type = s._id_type AND d.position >= s.position)"
+        f"{where} AND coalesce((SELECT d.position FROM cdc.tombstones AS d WHERE d.table_id = {target.id} "
+        "AND d._id = s._id AND d._id_type = s._id_type) < s.position, true)"
     )
     revive = ", cdc_deleted_at = NULL" if target.has_deleted_at else ""
     write = (
@@ -102,8 +111,8 @@ def _upsert(target: Target, source: str, where: str, document: str) -> str:
             "SELECT count(*) FILTER (WHERE inserted), count(*) FROM written"
         )
     # A partitioned table has no system columns to tell an insert by (0A000): count the rows that stood there.
-    stood = f"SELECT 1 FROM {source} JOIN {target.sql} AS t ON {_SAME_KEY} WHERE {fresh} AND "
+    older = f'(SELECT t.cdc_position COLLATE "C" FROM {target.sql} AS t WHERE {_SAME_KEY}) < s.position'
     return (
-        f'WITH stood AS ({stood} t.cdc_position COLLATE "C" < s.position), written AS ({write} RETURNING 1) '
+        f"WITH stood AS (SELECT 1 FROM {source} WHERE {fresh} AND {older}), written AS ({write} RETURNING 1) "
         "SELECT (SELECT count(*) FROM written) - (SELECT count(*) FROM stood), (SELECT count(*) FROM written)"
     )
