@@ -6,7 +6,6 @@ whole record; what is damaged or vanished all the same is refused, never taken f
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,8 +18,9 @@ from cdc_cli.checkpoint.filehistory import FileHistory
 from cdc_cli.checkpoint.filelock import FileLock
 from cdc_cli.checkpoint.record import decode, encode, is_older
 from cdc_cli.errors import PositionLost, TryLater
+from cdc_cli.observe.log import EventLog
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 PREVIOUS = 0
 """The number under which the history shows `<path>.prev`."""
@@ -58,7 +58,7 @@ class FileTokenStore:
         with self._guard, self._translating(f"cannot save the resume token to {self.path}"):
             self._check_right()
             if is_older(record, self._last):
-                log.warning("a token older than the saved one is not saved in %s", self.describe())
+                log.warn("token.older_ignored", "not saved, older than the one in %s", self.describe())
                 return
             # a damaged file must not push the last good one out of .prev
             keep = _beside(self.path, ".damaged") if self._is_damaged else self._previous
@@ -113,7 +113,7 @@ class FileTokenStore:
             try:
                 self._lock.release()
             except OSError as exc:
-                log.warning("the lock of %s could not be given back in order: %s", self.path, exc)
+                log.warn("token.release_failed", "the lock of %s could not be given back: %s", self.path, exc)
 
     def warnings(self) -> Sequence[str]:
         found = []

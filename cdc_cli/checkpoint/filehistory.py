@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from cdc_cli.checkpoint import HistoryEntry, TokenRecord
 from cdc_cli.checkpoint.disk import read_private, write_durably
 from cdc_cli.checkpoint.record import decode, encode
 from cdc_cli.errors import PositionLost
+from cdc_cli.observe.log import EventLog
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 
 class FileHistory:
@@ -43,7 +43,7 @@ class FileHistory:
         try:
             return HistoryEntry(int(number), decode(text, f"line {number.decode()} of {self.path}", ""))
         except (PositionLost, ValueError) as exc:
-            log.warning("a line of the token history %s cannot be read and is left out: %s", self.path, exc)
+            log.warn("token.history_damaged", "left out of the token history: %s", exc)
             return None
 
 

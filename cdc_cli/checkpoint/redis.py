@@ -8,7 +8,6 @@ lease first. The scripts touch several keys: with Redis Cluster, put a hash tag 
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,8 +18,9 @@ from cdc_cli.checkpoint.redisclient import RedisClient
 from cdc_cli.checkpoint.redislease import RIGHT, RedisLease
 from cdc_cli.clock import Clock
 from cdc_cli.errors import CdcError, PositionLost
+from cdc_cli.observe.log import EventLog
 
-log = logging.getLogger(__name__)
+log = EventLog(__name__)
 
 _SAVE = (
     RIGHT
@@ -107,7 +107,7 @@ class RedisTokenStore:
         if answer == -1:
             raise self._lease.lost()
         if answer == 0:
-            log.warning("a token older than the saved one is not saved in %s", self.describe())
+            log.warn("token.older_ignored", "not saved, older than the one in %s", self.describe())
 
     def clear(self, reason: str) -> None:
         with self._guard:
@@ -115,7 +115,7 @@ class RedisTokenStore:
             try:
                 current = self.load()
             except PositionLost as exc:
-                log.warning("what is cleared cannot go to the history: %s", exc)
+                log.warn("token.not_kept", "what is cleared cannot go to the history: %s", exc)
                 current = None
             if current is not None:
                 self.remember(replace(current, reason=reason or "cleared"))
@@ -149,7 +149,7 @@ class RedisTokenStore:
             try:
                 self._lease.release()
             except CdcError as exc:
-                log.warning("the lease could not be given back, it will expire: %s", exc)
+                log.warn("token.release_failed", "the lease cannot be given back, it will expire: %s", exc)
             self._client.close()
 
     def warnings(self) -> Sequence[str]:
@@ -164,7 +164,7 @@ class RedisTokenStore:
             where = f"entry {number.decode('ascii', 'replace')} of {self._history_key}"
             return HistoryEntry(int(number), decode(text, where, ""))
         except (PositionLost, ValueError) as exc:
-            log.warning("an entry of the token history in Redis cannot be read and is left out: %s", exc)
+            log.warn("token.history_damaged", "left out of the token history: %s", exc)
             return None
 
     def _way_out(self) -> str:
