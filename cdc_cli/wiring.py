@@ -117,7 +117,7 @@ def _consumer(container: Container) -> Consumer:
 def _token_store(container: Container) -> TokenStore:
     from cdc_cli.checkpoint.stores import make_store
 
-    return make_store(container.get(Settings), container.get(Stop).wait, container.get(Clock))
+    return make_store(container.get(Settings), container.get(Clock), container.get(Stop).wait)
 
 
 def topic_namer(settings: Settings) -> Callable[[str, str], str]:
@@ -276,7 +276,7 @@ def _assemble_sync(
     )
 
     def mapper() -> EnvelopeMapper:
-        return EnvelopeMapper(Mapper(syncing.jsonb_format, syncing.on_unsupported_value, syncing.on_delete))
+        return EnvelopeMapper(Mapper(syncing.jsonb_format, syncing.on_unsupported_value))
 
     workers = [
         LaneWorker(

@@ -30,7 +30,7 @@ from cdc_cli.workers.write import LaneWorker
 
 log = EventLog(__name__)
 
-STARTUP = RetrySettings(max_attempts=30, initial=0.2, multiplier=2.0, max_delay=2.0, give_up_after=12.0)
+STARTUP = {"max_attempts": 30, "initial": "200ms", "multiplier": 2, "max_delay": "2s", "give_up_after": "12s"}
 """A start gives up after this long: a wrong address is a mistake to be told, not an outage to be waited out."""
 _PURGE_EVERY = 3600.0
 _RESERVE = 0.25
@@ -57,7 +57,7 @@ class Starter:
     """Runs the steps of a start, each as often as the start may take."""
 
     def __init__(self, clock: Clock, stop: threading.Event) -> None:
-        self._policy = RetryPolicy(STARTUP, clock)
+        self._policy = RetryPolicy(RetrySettings.model_validate(STARTUP), clock)
         self._stop = stop
 
     def __call__(self, what: str, step: Callable[[], Any]) -> Any:
