@@ -15,14 +15,16 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event
-from typing import NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 
 from retrying import Retrying
 
 from cdc_cli.clock import Clock
 from cdc_cli.errors import Fatal, Retryable
 from cdc_cli.observe.log import EventLog
-from cdc_cli.settings.models import RetrySettings
+
+if TYPE_CHECKING:
+    from cdc_cli.settings.models import RetrySettings
 
 T = TypeVar("T")
 OnRetry = Callable[[Retryable, int, float], None]

@@ -45,9 +45,11 @@ class EventLog:
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
 
-    def debug(self, action: str, message: str, *args: object, **fields: object) -> None:
+    def debug(
+        self, action: str, message: str, *args: object, error: BaseException | None = None, **fields: object
+    ) -> None:
         """What only a developer asks for; still no document bodies."""
-        self._log(logging.DEBUG, action, message, args, None, fields)
+        self._log(logging.DEBUG, action, message, args, error, fields)
 
     def info(self, action: str, message: str, *args: object, **fields: object) -> None:
         """What an operator may want to look up. Never rate-limited: call it per batch, not per event."""

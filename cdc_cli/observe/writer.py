@@ -101,7 +101,7 @@ class BackgroundHandler(logging.Handler):
 
 
 def write_through(stream: TextIO, text: str) -> None:
-    """Write past Python's buffers; their locks would abort the interpreter when it ends during a blocked write.
+    """Write past Python's buffers: their locks abort the interpreter that ends during a blocked write.
 
     A stream that is closed or broken swallows the text: a lost log is no reason to lose the pipeline.
     """
