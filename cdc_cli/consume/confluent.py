@@ -80,6 +80,8 @@ class ConfluentConsumer:
         self._revoked: set[Partition] = set()
         self._assigned: set[Partition] = set()
         self._ready: set[Partition] = set()
+        self._positions: dict[Partition, int] = {}
+        self._is_moved = False
 
     def start(self) -> None:
         try:
@@ -97,6 +99,8 @@ class ConfluentConsumer:
     def poll(self, timeout: float, max_records: int) -> Mapping[Partition, Sequence[RawRecord]]:
         if not self._subscribed:
             return {}
+        if self._is_moved:
+            self._take_up()
         messages = self._guarded("reading from Kafka", lambda: self._driver.consume(max_records, timeout))
         found: dict[Partition, list[RawRecord]] = {}
         ready = self._ready
@@ -132,17 +136,9 @@ class ConfluentConsumer:
         return self._guarded("looking up the offsets that Kafka keeps", ask)
 
     def seek(self, partition: Partition, offset: int) -> None:
-        self._guarded(
-            f"positioning {partition.topic} {partition.number}",
-            lambda: self._driver.incremental_unassign([TopicPartition(*partition)])
-            if partition in self._ready
-            else None,
-        )
-        self._guarded(
-            f"positioning {partition.topic} {partition.number}",
-            lambda: self._driver.incremental_assign([TopicPartition(*partition, offset)]),
-        )
-        self._ready.add(partition)
+        """Takes effect with the next poll, for all partitions together, as the eager protocol wants it."""
+        self._positions[partition] = offset
+        self._is_moved = True
 
     def pause(self, partitions: Sequence[Partition]) -> None:
         ours = [TopicPartition(*p) for p in partitions if p in self._ready]
@@ -170,6 +166,20 @@ class ConfluentConsumer:
             except Exception as exc:
                 log.debug("group.leave_failed", "leaving the group: %s", exc)
 
+    def _take_up(self) -> None:
+        """Read the assigned partitions from where `seek` said; those already being read go on where they are."""
+        running = {p: TopicPartition(*p) for p in self._ready - self._positions.keys()}
+        if running:
+            where = self._guarded("asking for positions", lambda: self._driver.position(list(running.values())))
+            for at in where:
+                if at.offset >= 0:
+                    self._positions[Partition(at.topic, at.partition)] = at.offset
+        wanted = [TopicPartition(*p, offset) for p, offset in self._positions.items()]
+        self._guarded("positioning partitions", lambda: self._driver.assign(wanted))
+        self._ready |= self._positions.keys()
+        self._positions.clear()
+        self._is_moved = False
+
     def _subscribe(self, topics: frozenset[str]) -> None:
         self._looked_at = time.monotonic()
         if topics == self._subscribed:
@@ -187,6 +197,7 @@ class ConfluentConsumer:
         """Take note, and assign nothing yet: `seek` does, one by one, at a known offset."""
         driver.assign([])
         self._ready.clear()
+        self._positions.clear()
         self._assigned = {Partition(p.topic, p.partition) for p in partitions}
 
     def _on_revoke(self, driver: Any, partitions: Sequence[Any]) -> None:
@@ -194,6 +205,8 @@ class ConfluentConsumer:
         self._revoked |= gone
         self._assigned -= gone
         self._ready -= gone
+        for partition in gone:
+            self._positions.pop(partition, None)
         driver.unassign()
 
     def _judge(self, message: Any) -> None:
