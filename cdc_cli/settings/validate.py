@@ -103,14 +103,20 @@ def _unknown(path: Path, root: Node) -> Finding:
     *parent, word = path
     name, node = printable(str(word)), find(root, path)
     known = children(dotted(parent))
-    suggestion = did_you_mean(name, known) or f"known here: {', '.join(known)}"
+    suggestion = did_you_mean(name, known)
     if "." in name and dotted((*parent, name)) in {*keys(), *sections()}:
         suggestion = "write the part before each dot as a section of its own"
-    elsewhere = [other for other in (*keys(), *twins()) if other.rpartition(".")[2] == word]
-    if len(elsewhere) == 1 and not did_you_mean(name, known):
-        suggestion = f"this key belongs to {elsewhere[0].rpartition('.')[0] or 'the top level'}"
+    elif home := _elsewhere(word):
+        suggestion = f"{suggestion.removesuffix('?')} or {home}?" if suggestion else f"did you mean {home}?"
+    suggestion = suggestion or f"known here: {', '.join(known)}"
     where, origin = dotted((*parent, name)), node.key if node else DEFAULT
     return Finding("error", "config.unknown_key", where, "there is no such key", suggestion, origin)
+
+
+def _elsewhere(word: Step) -> str:
+    """The one other place that has this key; empty when there is none or more than one."""
+    paths = [path for path in (*keys(), *twins()) if path.rpartition(".")[2] == word]
+    return paths[0] if len(paths) == 1 else ""
 
 
 def _meant(path: Path) -> Path:

@@ -98,8 +98,9 @@ def consumer(settings: Settings) -> Iterator[Problem]:
 
 def certificate_files(settings: Settings) -> Iterator[Problem]:
     """The client libraries' own message for a missing file does not name it."""
-    for name in _FILES:
-        file = getattr(settings.kafka.security, name)
+    given = settings.kafka.security
+    for name in _FILES if given.protocol.endswith("SSL") else ():
+        file = getattr(given, name)
         if file and not Path(file).is_file():
             yield Problem("error", "config.missing_file", (_SECURITY + name,), "there is no such file")
 
