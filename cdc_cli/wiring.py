@@ -38,15 +38,11 @@ from cdc_cli.workers.write import LaneWorker
 _BOOTSTRAP_MS = 8_000
 
 
-class Stop(threading.Event):
-    """The one stop event: set by the first signal, or when a thread fails."""
-
-
-def wire(settings: Settings, stop: Stop) -> Container:
-    """Recipes for everything; nothing is made or connected yet."""
+def wire(settings: Settings, stop: threading.Event) -> Container:
+    """Recipes for everything; nothing is made or connected yet. `stop` is the one stop event (`threading.Event`)."""
     container = Container()
     container.provide(Settings, lambda _: settings)
-    container.provide(Stop, lambda _: stop)
+    container.provide(threading.Event, lambda _: stop)
     container.provide(Clock, lambda _: SystemClock())
     container.provide(Counters, lambda _: Counters())
     container.provide(RetryPolicy, lambda c: RetryPolicy(settings.retry, c.get(Clock)))
@@ -117,7 +113,7 @@ def _consumer(container: Container) -> Consumer:
 def _token_store(container: Container) -> TokenStore:
     from cdc_cli.checkpoint.stores import make_store
 
-    return make_store(container.get(Settings), container.get(Clock), container.get(Stop).wait)
+    return make_store(container.get(Settings), container.get(Clock), container.get(threading.Event).wait)
 
 
 def topic_namer(settings: Settings) -> Callable[[str, str], str]:
@@ -134,7 +130,7 @@ def _watch_service(container: Container) -> WatchService:
     from cdc_cli.capture.start import Start
     from cdc_cli.envelope import Encoder, codec_options, decode_document
 
-    settings, clock, stop = container.get(Settings), container.get(Clock), container.get(Stop)
+    settings, clock, stop = container.get(Settings), container.get(Clock), container.get(threading.Event)
     mongodb, watching, counters = settings.mongodb, settings.watcher, container.get(Counters)
     policy, publisher, admin = container.get(RetryPolicy), container.get(Publisher), container.get(TopicAdmin)
     client = connect(mongodb, f"cdc:{settings.name}")
@@ -207,7 +203,7 @@ def _sync_service(container: Container) -> SyncService:
     from cdc_cli.apply.tables import TargetTables
     from cdc_cli.apply.tombstones import Tombstones
 
-    settings, clock, stop = container.get(Settings), container.get(Clock), container.get(Stop)
+    settings, clock, stop = container.get(Settings), container.get(Clock), container.get(threading.Event)
     postgres, syncing = settings.postgres, settings.syncer
     owner, abandon, policy = uuid.uuid4().hex, threading.Event(), container.get(RetryPolicy)
     connector = Connector(
@@ -254,7 +250,7 @@ def _assemble_sync(
     tombstones: Any,
     abandon: threading.Event,
     clock: Clock,
-    stop: Stop,
+    stop: threading.Event,
 ) -> SyncService:
     from cdc_cli.apply.mapping import Mapper
     from cdc_cli.apply.records import EnvelopeMapper
