@@ -91,8 +91,8 @@ def removed(target: Target, soft: bool) -> tuple[str, str]:
 
 
 def _upsert(target: Target, source: str, where: str, document: str) -> str:
-    # A scalar sub-select is one lookup in the index per row whatever the planner believes; as NOT EXISTS it became
-    # a join that read all tombstones for every row, once their statistics were older than they.
+    # A scalar sub-select is one lookup in the index per row, whatever the planner believes; as NOT EXISTS it
+    # became a join that read all tombstones for every row, while their statistics were older than they.
     fresh = (
         f"{where} AND coalesce((SELECT d.position FROM cdc.tombstones AS d WHERE d.table_id = {target.id} "
         "AND d._id = s._id AND d._id_type = s._id_type) < s.position, true)"

@@ -1,0 +1,74 @@
+"""Writers on a real PostgreSQL, put together as the wiring does it, and a look at what they wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import psycopg2
+
+from cdc_cli.apply import Applied
+from cdc_cli.apply.fence import Fence
+from cdc_cli.apply.ledger import PostgresLedger
+from cdc_cli.apply.merge import OnDelete
+from cdc_cli.apply.pool import ConnectionPool
+from cdc_cli.apply.postgres import PostgresApplier
+from cdc_cli.apply.schema import CdcSchema
+from cdc_cli.apply.session import Connector, Session
+from cdc_cli.apply.tables import TargetTables
+from cdc_cli.consume import Partition
+
+GROUP = "group"
+PARTITIONS = frozenset(Partition("topic", number) for number in range(3))
+
+
+class Site:
+    """A database with the schema `cdc`, and any number of writers on it. Use `close()`."""
+
+    def __init__(self, dsn: str, schema: str = "public", minimum: int = 1, maximum: int = 8) -> None:
+        self.dsn = dsn
+        self.schema = schema
+        connect = Connector(dsn, "test", schema, statement_timeout=20.0)
+        self.pool: ConnectionPool[Session] = ConnectionPool(connect, minimum, maximum, 10.0)
+        CdcSchema(self.pool).ensure()
+
+    def ledger(self, owner: str = "owner") -> PostgresLedger:
+        return PostgresLedger(self.pool, GROUP, owner)
+
+    def claim(self, owner: str = "owner", partitions: Collection[Partition] = PARTITIONS) -> None:
+        self.ledger(owner).claim(partitions)
+
+    def applier(
+        self,
+        owner: str = "owner",
+        *,
+        exclusive: bool = False,
+        on_delete: OnDelete = "delete",
+        copy_threshold: int = 100,
+        database: str | None = "game",
+    ) -> PostgresApplier:
+        tables = TargetTables(self.pool, self.schema, database, soft=on_delete == "soft")
+        fence = Fence(GROUP, owner, exclusive)
+        return PostgresApplier(
+            self.pool, tables, fence, on_delete=on_delete, copy_threshold=copy_threshold, max_writes=8
+        )
+
+    def query(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
+        """Run SQL on a connection of its own, as an administrator would."""
+        connection = psycopg2.connect(self.dsn)
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(sql, args or None)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        self.pool.close()
+
+
+def total(applied: Applied) -> int:
+    """All counts together; must be the number of changes that were given."""
+    counted = applied.stale + applied.merged + applied.ignored + len(applied.rejected)
+    return applied.rows + counted
