@@ -1,0 +1,105 @@
+"""Counters and gauges in the text format of Prometheus. Their names are part of the public interface.
+
+https://prometheus.io/docs/instrumenting/exposition_formats/: base units, `_total` for counters. Labels are
+few and never hold a key of a document.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import cdc_cli
+from cdc_cli.observe.counters import GAUGES, KNOWN, Counters
+
+
+class Public(NamedTuple):
+    """The public name of a count: its metric, the label that is always the same, the name of the free one."""
+
+    metric: str
+    fixed: tuple[str, str] | None = None
+    free: str = ""
+
+
+METRICS: Mapping[str, Public] = {
+    "read": Public("cdc_events_read_total"),
+    "filtered": Public("cdc_events_skipped_total", ("reason", "filtered")),
+    "published": Public("cdc_events_published_total"),
+    "replayed": Public("cdc_events_replayed_total"),
+    "dead_lettered": Public("cdc_dead_letters_total", free="reason"),
+    "token_saves": Public("cdc_token_saves_total"),
+    "positions_lost": Public("cdc_positions_lost_total"),
+    "consumed": Public("cdc_records_consumed_total"),
+    "inserted": Public("cdc_events_applied_total", ("op", "insert")),
+    "updated": Public("cdc_events_applied_total", ("op", "update")),
+    "deleted": Public("cdc_events_applied_total", ("op", "delete")),
+    "stale": Public("cdc_events_skipped_total", ("reason", "stale")),
+    "merged": Public("cdc_events_skipped_total", ("reason", "merged")),
+    "adjusted": Public("cdc_values_adjusted_total", free="kind"),
+    "batches": Public("cdc_batches_applied_total"),
+    "retries": Public("cdc_retries_total", free="stage"),
+    "rebalances": Public("cdc_rebalances_total"),
+    "in_flight": Public("cdc_in_flight_events"),
+    "buffered": Public("cdc_buffered_events"),
+}
+"""Every count has its public name: a test compares this table with `counters.KNOWN`."""
+
+_HELP = {
+    "cdc_events_skipped_total": "changes that need not be sent or applied, by reason",
+    "cdc_events_applied_total": "rows changed in PostgreSQL, by operation",
+}
+
+
+class Gauge(NamedTuple):
+    """A number that is asked for when somebody looks. None, NaN or an exception: there is none now."""
+
+    name: str
+    help: str
+    read: Callable[[], float | None]
+
+
+def render(counters: Counters, gauges: Iterable[Gauge] = ()) -> str:
+    """What `/metrics` answers. Never raises."""
+    lines: dict[str, list[str]] = {}
+    for known in KNOWN:
+        public = METRICS[known]
+        kind = "gauge" if known in GAUGES else "counter"
+        meaning = _HELP.get(public.metric, KNOWN[known].removeprefix("gauge: "))
+        lines.setdefault(public.metric, _head(public.metric, meaning, kind))
+    values = counters.labelled()
+    for known, public in METRICS.items():
+        samples = {label: value for (name, label), value in values.items() if name == known} or {"": 0}
+        lines[public.metric] += [_sample(public, label, value) for label, value in sorted(samples.items())]
+    for gauge in gauges:
+        value = _read(gauge)
+        if value is not None:
+            block = lines.setdefault(gauge.name, _head(gauge.name, gauge.help, "gauge"))
+            block.append(f"{gauge.name} {float(value)!r}")
+    info = _head("cdc_build_info", "the version that runs", "gauge")
+    lines["cdc_build_info"] = [*info, f'cdc_build_info{{version="{cdc_cli.__version__}"}} 1']
+    return "\n".join(line for block in lines.values() for line in block) + "\n"
+
+
+def _head(name: str, meaning: str, kind: str) -> list[str]:
+    return [f"# HELP {name} {meaning}", f"# TYPE {name} {kind}"]
+
+
+def _sample(public: Public, label: str, value: int) -> str:
+    pairs = [public.fixed] if public.fixed else []
+    if label and public.free:
+        pairs.append((public.free, label))
+    inside = ",".join(f'{name}="{_escaped(text)}"' for name, text in pairs)
+    return f"{public.metric}{{{inside}}} {value}" if inside else f"{public.metric} {value}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _read(gauge: Gauge) -> float | None:
+    try:
+        value = gauge.read()
+    except Exception:
+        return None
+    return None if value is None or math.isnan(value) else value
