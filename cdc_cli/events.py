@@ -34,7 +34,7 @@ class Position(NamedTuple):
     @property
     def text(self) -> str:
         """Fixed-width decimal, `1764046833.0000000002.0000000000`: compares as bytes in stream order."""
-        return "%010d.%010d.%010d" % self
+        return f"{self[0]:010d}.{self[1]:010d}.{self[2]:010d}"
 
     @classmethod
     def parse(cls, text: str) -> Position:

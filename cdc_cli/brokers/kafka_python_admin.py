@@ -13,7 +13,6 @@ from cdc_cli.brokers.kafka_python_errors import translate
 from cdc_cli.errors import ConfigError
 from cdc_cli.settings.models import TopicSettings
 
-
 _T = TypeVar("_T")
 
 

@@ -132,7 +132,7 @@ class MongoCapture:
         except Exception as again:
             raise translate("opening the change stream at its cluster time", again) from again
 
-    def _more(self) -> Mark | None | Captured:
+    def _more(self) -> Mark | Captured | None:
         try:
             if not self._alive:
                 self._reopen_ended()
@@ -144,7 +144,7 @@ class MongoCapture:
             raise translate("reading the change stream", exc) from exc
         return self._take(reply)
 
-    def _take(self, reply: Reply) -> Mark | None | Captured:
+    def _take(self, reply: Reply) -> Mark | Captured | None:
         self._alive = reply.alive
         if reply.changes:
             self._pending = iter(reply.changes)
@@ -247,6 +247,6 @@ class MongoCapture:
 
 
 def _plain(document: Any) -> dict[str, Any]:
-    return {name: value for name, value in document.items()}
+    return dict(document.items())
 
 

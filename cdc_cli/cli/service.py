@@ -47,7 +47,7 @@ def _run(session: Session, names: Sequence[str]) -> None:
     with ExitStack() as stack:
         container = stack.enter_context(wire(session.settings, session.stop))
         supervisor = Supervisor(
-            session.stop, session.clock, session.shutdown_timeout, last_words=session.report
+            session.stop, session.clock, session.shutdown_timeout, last_words=lambda error: _tell(session, error)
         )
         services = [container.get(kinds[name]) for name in names]
         for service in services:
@@ -57,3 +57,7 @@ def _run(session: Session, names: Sequence[str]) -> None:
         for service in services:
             service.spawn(supervisor)
         supervisor.run()
+
+
+def _tell(session: Session, error: BaseException) -> None:
+    session.report(error)

@@ -233,7 +233,7 @@ class SyncService:
         for lane in self._lanes:
             lane.close()
         end = self._clock.monotonic() + self._flush_seconds
-        flushed = all([ended.wait(max(0.0, end - self._clock.monotonic())) for ended in self._ended])
+        flushed = all(ended.wait(max(0.0, end - self._clock.monotonic())) for ended in self._ended)
         self._abandon.set()
         if not flushed:
             self._interrupt_postgres()
