@@ -22,7 +22,7 @@ log = EventLog(__name__)
 def gone_in_time(
     stop: threading.Event,
     seconds: Callable[[], float],
-    last_words: Callable[[], None] = lambda: None,
+    last_words: Callable[[], object] = lambda: None,
     leave: Callable[[int], object] = os._exit,
 ) -> Iterator[None]:
     """While inside: `seconds()` after `stop` was set, whatever still runs is named and the process is left.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import threading
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from cdc_cli.brokers import TopicAdmin
@@ -33,8 +34,10 @@ log = EventLog(__name__)
 STARTUP = {"max_attempts": 30, "initial": "200ms", "multiplier": 2, "max_delay": "2s", "give_up_after": "12s"}
 """A start gives up after this long: a wrong address is a mistake to be told, not an outage to be waited out."""
 _PURGE_EVERY = 3600.0
-_RESERVE = 0.25
-"""The share of the shutdown time that is kept for what comes after flushing."""
+_FLUSHING = 0.5
+"""The share of the shutdown time for writing what was read; the rest is for saving where we stand, and leaving."""
+_GRACE = 1.5
+"""Seconds for a loop to notice the stop: a wait for changes takes up to one."""
 
 
 class Service(Protocol):
@@ -89,10 +92,10 @@ class WatchService:
         self._topics = topics
         self._identify = identify
         self._start_from = start_from
-        self._drain_seconds = shutdown_timeout * (1 - 2 * _RESERVE)
+        self._flush_seconds = shutdown_timeout * _FLUSHING
         self._starter = starter
         self._stop = stop
-        self._saver_ended = threading.Event()
+        self._loop_ended = threading.Event()
 
     def prepare(self) -> None:
         belongs = self._starter("connecting to MongoDB", self._identify)
@@ -117,30 +120,37 @@ class WatchService:
         )
 
     def spawn(self, supervisor: Supervisor) -> None:
-        supervisor.spawn("cdc-token-saver", self._save)
-        supervisor.spawn("cdc-watch", self._run)
+        supervisor.spawn("cdc-token-saver", self._save, may_hang=True)
+        supervisor.spawn("cdc-watch", self._run, may_hang=True)
 
     def close(self) -> None:
         self._publisher.close(0)
         self._store.release()
         self._admin.close()
 
-    def _save(self) -> None:
-        try:
-            self._checkpointer.run(self._stop)
-        finally:
-            self._saver_ended.set()
-
     def _run(self) -> None:
-        self._watcher.run()
-        self._saver_ended.wait(self._drain_seconds)
         try:
-            mark = self._watcher.drain(self._drain_seconds)
+            self._watcher.run()
+            self._watcher.flush(self._flush_seconds)
+        finally:
+            self._loop_ended.set()
+
+    def _save(self) -> None:
+        """Save as long as there is something to save; the last save happens even when the loop hangs."""
+        self._checkpointer.run(self._stop)
+        self._loop_ended.wait(self._flush_seconds + _GRACE)
+        try:
+            mark = self._checkpointer.finish()
         except Retryable as exc:
-            log.warn("token.not_saved", "the last token could not be saved: %s", exc.message, code=exc.code)
+            log.warn(
+                "token.not_saved",
+                "the last token could not be saved, the next start repeats some events: %s",
+                exc.message,
+                code=exc.code,
+            )
             return
         at = mark.position.text if mark is not None and mark.position is not None else "the start of the stream"
-        log.info("watch.stopped", "watch stopped cleanly; the saved token stands at %s", at)
+        log.info("watch.stopped", "watch has stopped; the saved token stands at %s", at)
 
 
 class SyncService:
@@ -174,14 +184,15 @@ class SyncService:
         self._prepare_postgres = prepare_postgres
         self._interrupt_postgres = interrupt_postgres
         self._purge = purge
-        self._flush_seconds = shutdown_timeout * (1 - _RESERVE)
-        self._close_seconds = shutdown_timeout * _RESERVE / 2
+        self._flush_seconds = shutdown_timeout * _FLUSHING
+        self._close_seconds = shutdown_timeout * (1 - _FLUSHING) / 3
         self._starter = starter
         self._clock = clock
         self._stop = stop
         self._abandon = abandon
         self._ended = [threading.Event() for _ in lanes]
-        self._committer_ended = threading.Event()
+        self._loop_ended = threading.Event()
+        self._stored = threading.Event()
 
     def prepare(self) -> None:
         self._starter("connecting to PostgreSQL", self._prepare_postgres)
@@ -191,10 +202,11 @@ class SyncService:
 
     def spawn(self, supervisor: Supervisor) -> None:
         for worker, ended in zip(self._workers, self._ended, strict=True):
-            supervisor.spawn(f"cdc-lane-{worker.number}", lambda w=worker, e=ended: self._work(w, e))  # type: ignore[misc]
-        supervisor.spawn("cdc-committer", self._commit)
-        supervisor.spawn("cdc-tombstones", self._purge_now_and_then)
-        supervisor.spawn("cdc-sync", self._run)
+            work = partial(self._work, worker, ended)
+            supervisor.spawn(f"cdc-lane-{worker.number}", work, may_hang=True)
+        supervisor.spawn("cdc-committer", self._commit, may_hang=True)
+        supervisor.spawn("cdc-tombstones", self._purge_now_and_then, may_hang=True)
+        supervisor.spawn("cdc-sync", self._run, may_hang=True)
 
     def close(self) -> None:
         self._consumer.close(1.0)
@@ -207,25 +219,28 @@ class SyncService:
         finally:
             ended.set()
 
-    def _commit(self) -> None:
-        try:
-            self._syncer.commit(self._stop)
-        finally:
-            self._committer_ended.set()
-
     def _run(self) -> None:
+        """The poll thread: consume, and at the end tell Kafka what was stored and leave the group."""
         try:
             self._syncer.run()
         finally:
-            flushed = self._flush()
-        self._committer_ended.wait(self._close_seconds)
-        self._syncer.drain(self._close_seconds)
+            self._loop_ended.set()
+        self._stored.wait(self._flush_seconds + self._close_seconds)
+        self._syncer.leave(self._close_seconds)
+
+    def _commit(self) -> None:
+        """The committer: store offsets now and then; at the end flush the lanes and store the last ones."""
+        self._syncer.commit(self._stop)
+        self._loop_ended.wait(_GRACE)
+        flushed = self._flush()
+        self._syncer.store()
+        self._stored.set()
         if flushed:
-            log.info("sync.stopped", "sync stopped cleanly; everything consumed is written and committed")
+            log.info("sync.stopped", "sync has stopped; everything consumed is written and its offsets are stored")
         else:
             log.warn(
                 "sync.stopped",
-                "sync stopped before everything consumed was written; nothing is lost, the rest is read again",
+                "sync has stopped before everything consumed was written; nothing is lost, it is read again",
             )
 
     def _flush(self) -> bool:

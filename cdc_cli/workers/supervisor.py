@@ -36,7 +36,7 @@ class Supervisor:
         clock: Clock,
         deadline: float,
         *,
-        last_words: Callable[[CdcError], None] | None = None,
+        last_words: Callable[[CdcError], object] | None = None,
         leave: Callable[[int], NoReturn] = os._exit,
     ) -> None:
         self._stop = stop
@@ -48,13 +48,17 @@ class Supervisor:
         self._first_error: BaseException | None = None
         self._lock = threading.Lock()
 
-    def spawn(self, name: str, fn: Callable[[], None], *, may_end: bool = False) -> None:
+    def spawn(
+        self, name: str, fn: Callable[[], None], *, may_end: bool = False, may_hang: bool = False
+    ) -> None:
         """Run `fn` in a thread of that name, from now on. It has to return soon after `stop` is set.
 
         Returning earlier is a failure of the whole, unless `may_end` says that its work is finite. `Stopped`
-        is a normal end. May be called before `run` and while running; after the stop nothing new starts.
+        is a normal end. `may_hang`: the thread may stand in a call to a server that does not answer, and
+        nothing is lost when the process ends meanwhile; past the deadline it is named and left behind.
+        May be called before `run` and while running; after the stop nothing new starts.
         """
-        thread = threading.Thread(target=self._guard, args=(name, fn, may_end), name=name)
+        thread = threading.Thread(target=self._guard, args=(name, fn, may_end), name=name, daemon=may_hang)
         with self._lock:
             if self._stop.is_set():
                 return
@@ -77,8 +81,11 @@ class Supervisor:
         end = self._clock.monotonic() + self._deadline
         for thread in self._alive():
             thread.join(max(0.0, end - self._clock.monotonic()))
-        if hung := self._alive():
+        hung = self._alive()
+        if any(not thread.daemon for thread in hung):
             self._abandon(hung)
+        for thread in hung:
+            log.warn("shutdown.left_behind", "%s still waits for a server and is left behind", thread.name)
         if self._first_error is not None:
             raise self._first_error
 

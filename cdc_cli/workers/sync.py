@@ -42,7 +42,7 @@ class Buffer:
 
 
 class Syncer:
-    """Runs in one thread until the stop event; `drain` afterwards commits what the lanes have flushed."""
+    """Runs in one thread until the stop event; another one calls `commit`. At the end `store`, then `leave`."""
 
     def __init__(
         self,
@@ -101,9 +101,8 @@ class Syncer:
         with self._lock:
             self._to_commit.update(offsets)
 
-    def drain(self, seconds: float) -> None:
-        """After the lanes have ended: the last offsets, then leave the group within `seconds`."""
-        self.store()
+    def leave(self, seconds: float) -> None:
+        """After the last `store`: tell Kafka the last offsets and leave the group within `seconds`."""
         try:
             self._tell_kafka()
         except Retryable as error:
