@@ -89,7 +89,8 @@ class TokenStore(Protocol):
         """Become the one writer. Raises TryLater when another live watcher is; waits out a dead one's lease.
 
         With `force` the right is taken from whoever has it, and his next `save` or `renew` raises TryLater.
-        Blocks at most about the time of a lease; raises Retryable, Denied.
+        Blocks at most about the time of a lease; raises Retryable, Denied, and retry.Stopped when the process
+        shall end meanwhile.
         """
         ...
 

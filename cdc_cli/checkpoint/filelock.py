@@ -16,6 +16,7 @@ from pathlib import Path
 from cdc_cli.checkpoint import Writer, holder
 from cdc_cli.checkpoint.disk import check_safe, make_folder, write_all
 from cdc_cli.errors import TryLater
+from cdc_cli.retry import Stopped
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _TRIES = 10
@@ -96,7 +97,7 @@ class FileLock:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if self._wait(0.05):
-                    return False
+                    raise Stopped from None
             else:
                 return True
         return False

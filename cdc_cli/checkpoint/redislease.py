@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from cdc_cli.checkpoint import Writer, holder
 from cdc_cli.clock import Clock
 from cdc_cli.errors import TryLater
+from cdc_cli.retry import Stopped
 
 RIGHT = """
 local function has_right(lease, fence, mine, number, ttl)
@@ -89,7 +90,10 @@ class RedisLease:
         return self.value.partition(" ")[0]
 
     def acquire(self, force: bool) -> None:
-        """Take a free lease, a dead process's at once, else wait until it expires or proves to be alive."""
+        """Take a free lease, a dead process's at once, else wait until it expires or proves to be alive.
+
+        Raises Stopped when the process shall end meanwhile.
+        """
         if self.value:
             return
         current, left_ms = self._take("")
@@ -145,7 +149,7 @@ class RedisLease:
         began = self._clock.monotonic()
         while True:
             if self._wait(_LOOK_EVERY):
-                raise TryLater(f"stopped while waiting for the lease of {holder.name(_writer(current))}")
+                raise Stopped
             value, left = self._run(
                 "return {redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])}", [self.key], []
             )

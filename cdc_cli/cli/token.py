@@ -2,89 +2,117 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from enum import StrEnum
+from typing import Annotated
 
 import typer
 
-from cdc_cli.cli.config import FilesOption, SetOption
+from cdc_cli.cli.options import ConfigOpt, OutputOpt, SetOpt, VerboseOpt, YesOpt
+from cdc_cli.cli.output import OutputFormat
 
 app = typer.Typer(help="Show the resume token, set it, undo that.", no_args_is_help=True)
 
-OutputOption = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="How to print it.")]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why; kept in the record and the history.")]
-ForceOption = Annotated[
-    Literal["lease"] | None,
+
+class Force(StrEnum):
+    """The safety check to override, by name."""
+
+    LEASE = "lease"
+
+
+ReasonOpt = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the record and the history.")
+]
+ForceOpt = Annotated[
+    Force | None,
     typer.Option("--force", help="lease: take the right to write from a watcher that is running."),
+]
+DatetimeOpt = Annotated[
+    str | None,
+    typer.Option("--to-datetime", metavar="T", help="Go on at an ISO-8601 time (UTC without a zone)."),
+]
+ClearOpt = Annotated[
+    bool, typer.Option("--clear", help="Forget the token: start at watcher.start_from. The default.")
 ]
 
 
 @app.command()
 def show(
-    config: FilesOption = None,
-    assignments: SetOption = None,
-    output: OutputOption = "text",
+    config: ConfigOpt = None,
+    set_: SetOpt = None,
+    output: OutputOpt = OutputFormat.TEXT,
     full: Annotated[bool, typer.Option("--full", help="Print the whole token.")] = False,
+    verbose: VerboseOpt = False,
 ) -> None:
     """Show the stored position, its age, who saved it, and whether MongoDB can still go on from there."""
     from cdc_cli.cli import token_run
+    from cdc_cli.cli.session import open_session
 
-    token_run.show(token_run.Call("token.show", config, assignments, output), full)
+    with open_session("token.show", config=config, overrides=set_, output=output, verbose=verbose) as session:
+        token_run.show(session, full)
 
 
 @app.command()
 def reset(
     to_now: Annotated[bool, typer.Option("--to-now", help="Go on with what happens from now on.")] = False,
     to_oldest: Annotated[bool, typer.Option("--to-oldest", help="Send all that the oplog has.")] = False,
-    to_datetime: Annotated[
-        str | None,
-        typer.Option("--to-datetime", help="Go on at an ISO-8601 time (UTC without a zone).", metavar="T"),
-    ] = None,
-    clear: Annotated[
-        bool, typer.Option("--clear", help="Forget the token: start at watcher.start_from. The default.")
-    ] = False,
-    yes: YesOption = False,
-    reason: ReasonOption = "",
-    force: ForceOption = None,
-    config: FilesOption = None,
-    assignments: SetOption = None,
-    output: OutputOption = "text",
+    to_datetime: DatetimeOpt = None,
+    clear: ClearOpt = False,
+    yes: YesOpt = False,
+    reason: ReasonOpt = "",
+    force: ForceOpt = None,
+    config: ConfigOpt = None,
+    set_: SetOpt = None,
+    output: OutputOpt = OutputFormat.TEXT,
+    verbose: VerboseOpt = False,
 ) -> None:
     """Set the position anew. Tells what that means and asks; without a terminal it needs --yes.
 
     The former token goes to the history, and the command that brings it back is printed.
     """
     from cdc_cli.cli import token_run
+    from cdc_cli.cli.session import open_session
 
     if sum((to_now, to_oldest, to_datetime is not None, clear)) > 1:
         raise typer.BadParameter("give one of --to-now, --to-oldest, --to-datetime and --clear")
     target = "now" if to_now else "oldest" if to_oldest else to_datetime
-    call = token_run.Call("token.reset", config, assignments, output)
-    token_run.reset(call, target, token_run.Consent(yes, reason, force is not None))
+    consent = token_run.Consent(yes, reason, force is Force.LEASE)
+    command = "token.reset"
+    with open_session(command, config=config, overrides=set_, output=output, verbose=verbose) as session:
+        token_run.reset(session, target, consent)
 
 
 @app.command()
 def history(
-    config: FilesOption = None, assignments: SetOption = None, output: OutputOption = "text"
+    config: ConfigOpt = None,
+    set_: SetOpt = None,
+    output: OutputOpt = OutputFormat.TEXT,
+    verbose: VerboseOpt = False,
 ) -> None:
     """List earlier tokens, newest first; 0 is the copy that a file store keeps of the last but one save."""
     from cdc_cli.cli import token_run
+    from cdc_cli.cli.session import open_session
 
-    token_run.history(token_run.Call("token.history", config, assignments, output))
+    command = "token.history"
+    with open_session(command, config=config, overrides=set_, output=output, verbose=verbose) as session:
+        token_run.history(session)
 
 
 @app.command()
 def restore(
     number: Annotated[int, typer.Argument(min=0, help="As in `cdc token history`.")],
-    yes: YesOption = False,
-    reason: ReasonOption = "",
-    force: ForceOption = None,
-    config: FilesOption = None,
-    assignments: SetOption = None,
-    output: OutputOption = "text",
+    yes: YesOpt = False,
+    reason: ReasonOpt = "",
+    force: ForceOpt = None,
+    config: ConfigOpt = None,
+    set_: SetOpt = None,
+    output: OutputOpt = OutputFormat.TEXT,
+    verbose: VerboseOpt = False,
 ) -> None:
     """Put an earlier token back: the undo of a reset."""
     from cdc_cli.cli import token_run
+    from cdc_cli.cli.session import open_session
 
-    call = token_run.Call("token.restore", config, assignments, output)
-    token_run.restore(call, number, token_run.Consent(yes, reason, force is not None))
+    consent = token_run.Consent(yes, reason, force is Force.LEASE)
+    command = "token.restore"
+    with open_session(command, config=config, overrides=set_, output=output, verbose=verbose) as session:
+        token_run.restore(session, number, consent)
