@@ -18,7 +18,6 @@ from cdc_cli.errors import ConfigError
 VERSION = 1
 
 _TABLES = f"""\
-CREATE SCHEMA IF NOT EXISTS cdc;
 CREATE TABLE IF NOT EXISTS cdc.version (
   version integer PRIMARY KEY,
   created_at timestamptz NOT NULL DEFAULT now()
@@ -97,7 +96,10 @@ class CdcSchema:
 
     @staticmethod
     def _create(session: Session) -> None:
-        # IF NOT EXISTS is not safe against itself running at the same moment; the lock is.
+        # CREATE TABLE IF NOT EXISTS is not safe beside itself; under the lock it is.
         session.query(f"BEGIN; SELECT pg_advisory_xact_lock({LockClass.SCHEMA:d}, 0)")
+        # Asked first, as IF NOT EXISTS wants rights on the database even when there is nothing to do.
+        if not session.query("SELECT 1 FROM pg_namespace WHERE nspname = 'cdc'"):
+            session.query("CREATE SCHEMA cdc")
         session.query(_TABLES)
         session.commit()

@@ -96,7 +96,6 @@ class TargetTables:
         return found, shape
 
     def _create_schema(self, session: Session) -> None:
-        # Asked first, as IF NOT EXISTS wants rights on the database even when there is nothing to do.
         if not session.query("SELECT 1 FROM pg_namespace WHERE nspname = %s", (self._schema,)):
             session.query(f"CREATE SCHEMA {quote(self._schema)}")
 

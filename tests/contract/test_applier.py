@@ -145,6 +145,15 @@ def test_an_insert_from_before_the_delete_does_not_raise_the_dead(place: Place) 
     assert set(place.rows()) == {("a", "string")}
 
 
+@pytest.mark.requirement("R8.5")
+def test_an_older_delete_takes_nothing_back_from_a_newer_one(place: Place) -> None:
+    applier = owning(place)
+    for at in (5, 2):
+        apply(applier, delete("a", at))
+    assert apply(applier, upsert("a", 4)).stale == 1
+    assert place.rows() == {}
+
+
 def test_a_delete_that_comes_before_its_document_keeps_it_out(place: Place) -> None:
     applier = owning(place)
     assert apply(applier, delete("a", 3)).stale == 1
