@@ -3,103 +3,26 @@
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import pty
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo.database import Database
-from typer.testing import CliRunner, Result
 
 from cdc_cli.capture.identity import identify
-from cdc_cli.capture.pipeline import fingerprint, stream_name
 from cdc_cli.capture.source import MongoSource
-from cdc_cli.checkpoint import TokenRecord, TokenStore, Writer
-from cdc_cli.checkpoint.stores import make_store
-from cdc_cli.cli.token import app
-from cdc_cli.clock import SystemClock
+from cdc_cli.checkpoint import TokenStore
 from cdc_cli.demo.servers import EmbeddedMongo
 from cdc_cli.demo.servers.process import free_port
 from cdc_cli.events import Mark
-from cdc_cli.settings.load import load
-from cdc_cli.settings.models import Settings
+from tests.support.token_site import Site, write_site
 
 ROOT = Path(__file__).parents[2]
-
-
-class Site:
-    """A configuration on disk with a store of its own, and the command run on it."""
-
-    def __init__(self, config: Path) -> None:
-        self.config = config
-
-    @property
-    def settings(self) -> Settings:
-        return load([self.config], {}).settings
-
-    def store(self) -> TokenStore:
-        return make_store(self.settings, SystemClock(), lambda seconds: False)
-
-    def save(self, **fields: Any) -> TokenRecord:
-        """What a watcher of this configuration would save now."""
-        settings = self.settings.mongodb
-        source = MongoSource(settings)
-        try:
-            replica_set, cluster_id = source.identity()
-            record = TokenRecord(
-                mark=source.now(),
-                stream=stream_name(settings),
-                fingerprint=fingerprint(settings),
-                replica_set=replica_set,
-                cluster_id=cluster_id,
-                saved_at=SystemClock().time(),
-                writer=Writer("pod-0", 4711, "0.1.0"),
-            )
-        finally:
-            source.close()
-        record = replace(record, **fields)
-        store = self.store()
-        store.acquire()
-        store.save(record)
-        store.release()
-        return record
-
-    def stored(self) -> TokenRecord | None:
-        store = self.store()
-        try:
-            return store.load()
-        finally:
-            store.release()
-
-    def run(self, *args: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(app, [*args, "-c", str(self.config)])
-        assert result.exit_code == code, (result.output, result.exception)
-        return result
-
-    def json(self, *args: str, code: int = 0) -> dict[str, Any]:
-        envelope: dict[str, Any] = json.loads(self.run(*args, "-o", "json", code=code).stdout)
-        assert set(envelope) == {"command", "schema", "ok", "summary", "result", "error"}
-        return envelope
-
-
-def _write(path: Path, uri: str, database: str, store: dict[str, Any]) -> Site:
-    tree = {
-        "version": 1,
-        "name": database,
-        "mongodb": {"uri": uri, "database": database, "collections": ["players"]},
-        "kafka": {"bootstrap_servers": ["localhost:9092"]},
-        "postgres": {"dsn": "postgresql://localhost/x"},
-        "token_store": store,
-    }
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(tree))
-    return Site(path)
 
 
 @pytest.fixture(params=["file", "valkey"])
@@ -111,13 +34,13 @@ def site(
         prefix = request.getfixturevalue("redis_prefix")
         url = request.getfixturevalue("valkey").url
         store = {"backend": "redis", "redis": {"url": url, "key_prefix": prefix, "lease": "1s"}}
-    return _write(tmp_path / "cdc.yaml", mongo.uri, mongo_database.name, store)
+    return write_site(tmp_path / "cdc.yaml", mongo.uri, mongo_database.name, store)
 
 
 @pytest.fixture
 def file_site(tmp_path: Path, mongo: EmbeddedMongo, mongo_database: Database[Any]) -> Site:
     store = {"backend": "file", "file": {"path": str(tmp_path / "state" / "token.json")}}
-    return _write(tmp_path / "cdc.yaml", mongo.uri, mongo_database.name, store)
+    return write_site(tmp_path / "cdc.yaml", mongo.uri, mongo_database.name, store)
 
 
 @pytest.fixture
@@ -203,7 +126,7 @@ def test_show_without_mongodb_shows_what_is_stored(file_site: Site, tmp_path: Pa
     file_site.save()
     dead = f"mongodb://127.0.0.1:{free_port()}/?replicaSet=rs0"
     store = {"backend": "file", "file": {"path": file_site.settings.token_store.file.path}}
-    site = _write(tmp_path / "dead.yaml", dead, file_site.settings.name, store)
+    site = write_site(tmp_path / "dead.yaml", dead, file_site.settings.name, store)
     result = site.json("show")["result"]
     assert (result["stored"], result["resumable"]) == (True, "unknown")
     assert [text for text in result["warnings"] if "Connection refused" in text]
