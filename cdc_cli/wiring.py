@@ -22,6 +22,7 @@ from cdc_cli.consume.offsets import Offsets
 from cdc_cli.consume.topics import literal_topics, select_topics
 from cdc_cli.container import Container
 from cdc_cli.observe.counters import Counters
+from cdc_cli.observe.health import Health
 from cdc_cli.publish import Publisher
 from cdc_cli.publish.topics import names_collection, topic_of
 from cdc_cli.retry import RetryPolicy
@@ -45,6 +46,7 @@ def wire(settings: Settings, stop: threading.Event) -> Container:
     container.provide(threading.Event, lambda _: stop)
     container.provide(Clock, lambda _: SystemClock())
     container.provide(Counters, lambda _: Counters())
+    container.provide(Health, lambda c: Health(c.get(Clock)))
     container.provide(RetryPolicy, lambda c: RetryPolicy(settings.retry, c.get(Clock)))
     container.provide(Starter, lambda c: Starter(c.get(Clock), stop))
     container.provide(TopicAdmin, _topic_admin)
@@ -166,6 +168,7 @@ def _watch_service(container: Container) -> WatchService:
         Bounds(watching.max_in_flight.events, watching.max_in_flight.size),
         watching.on_position_lost == "skip_to_now",
         counters,
+        container.get(Health),
         clock,
         stop,
     )
@@ -267,6 +270,7 @@ def _assemble_sync(
         policy.backoff("reading from Kafka"),
         Buffer(syncing.max_buffered.events, syncing.max_buffered.size),
         counters,
+        container.get(Health),
         clock,
         stop,
     )

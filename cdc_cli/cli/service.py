@@ -11,6 +11,8 @@ from cdc_cli.cli.options import LogFormat, LogLevel
 
 if TYPE_CHECKING:
     from cdc_cli.cli.session import Session
+    from cdc_cli.container import Container
+    from cdc_cli.workers.services import Service
 
 
 def run_services(
@@ -40,23 +42,55 @@ def run_services(
 def _run(session: Session, names: Sequence[str]) -> None:
     from cdc_cli.wiring import wire
     from cdc_cli.workers.runtime import tune_collector
-    from cdc_cli.workers.services import SyncService, WatchService
     from cdc_cli.workers.supervisor import Supervisor
 
-    kinds = {"watch": WatchService, "sync": SyncService}
     with ExitStack() as stack:
         container = stack.enter_context(wire(session.settings, session.stop))
         supervisor = Supervisor(
             session.stop, session.clock, session.shutdown_timeout, last_words=lambda error: _tell(session, error)
         )
-        services = [container.get(kinds[name]) for name in names]
+        services: list[Service] = [_service(container, name) for name in names]
         for service in services:
             stack.callback(service.close)
             service.prepare()
+        if session.settings.http.enabled:
+            _serve(session, stack, container, services)
         tune_collector()
         for service in services:
             service.spawn(supervisor)
         supervisor.run()
+
+
+def _service(container: Container, name: str) -> Service:
+    from cdc_cli.workers.services import SyncService, WatchService
+
+    return container.get(WatchService) if name == "watch" else container.get(SyncService)
+
+
+def _serve(session: Session, stack: ExitStack, container: Container, services: Sequence[Service]) -> None:
+    """Probes and metrics over HTTP, until the stack closes."""
+    from cdc_cli.observe.counters import Counters
+    from cdc_cli.observe.health import Health
+    from cdc_cli.observe.http import Pages, StatusServer
+    from cdc_cli.observe.metrics import render
+
+    counters, health = container.get(Counters), container.get(Health)
+    gauges = [gauge for service in services for gauge in service.gauges()]
+
+    def status() -> dict[str, object]:
+        return {
+            "name": session.settings.name,
+            "command": session.request.command,
+            "alive": health.is_alive,
+            "ready": health.is_ready,
+            "checks": {**health.loops(), **health.checks()},
+            "gauges": {gauge.name: gauge.read() for gauge in gauges},
+            "counters": counters.snapshot(),
+        }
+
+    server = StatusServer(session.settings.http.bind, Pages(health, lambda: render(counters, gauges), status))
+    server.start()
+    stack.callback(server.close)
 
 
 def _tell(session: Session, error: BaseException) -> None:

@@ -19,6 +19,7 @@ from cdc_cli.consume import Consumer
 from cdc_cli.consume.dead_letters import DeadLetters
 from cdc_cli.errors import CdcError, Retryable
 from cdc_cli.observe.log import EventLog
+from cdc_cli.observe.metrics import Gauge
 from cdc_cli.publish import Publisher
 from cdc_cli.retry import RetryPolicy
 from cdc_cli.settings.models import RetrySettings
@@ -49,6 +50,10 @@ class Service(Protocol):
 
     def spawn(self, supervisor: Supervisor) -> None:
         """Start the threads."""
+        ...
+
+    def gauges(self) -> Sequence[Gauge]:
+        """What is measured when somebody asks."""
         ...
 
     def close(self) -> None:
@@ -118,6 +123,10 @@ class WatchService:
             f", resuming after {stored.position.text}" if stored and stored.position else "",
             stream=belongs.stream,
         )
+
+    def gauges(self) -> Sequence[Gauge]:
+        meaning = "seconds between now and the commit in MongoDB of what is safely in Kafka"
+        return [Gauge("cdc_source_lag_seconds", meaning, self._watcher.lag)]
 
     def spawn(self, supervisor: Supervisor) -> None:
         supervisor.spawn("cdc-token-saver", self._save, may_hang=True)
@@ -199,6 +208,9 @@ class SyncService:
         self._starter("preparing Kafka's topics", lambda: self._admin.ensure(self._topics))
         self._starter("connecting to Kafka", self._consumer.start)
         log.info("sync.started", "syncing with %d workers", len(self._lanes))
+
+    def gauges(self) -> Sequence[Gauge]:
+        return []
 
     def spawn(self, supervisor: Supervisor) -> None:
         for worker, ended in zip(self._workers, self._ended, strict=True):

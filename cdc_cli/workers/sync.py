@@ -18,6 +18,7 @@ from cdc_cli.consume import Consumer, Partition, RawRecord, Rebalance
 from cdc_cli.consume.offsets import Offsets
 from cdc_cli.errors import PositionLost, Retryable, TryLater
 from cdc_cli.observe.counters import Counters
+from cdc_cli.observe.health import Health
 from cdc_cli.observe.log import EventLog
 from cdc_cli.retry import Backoff
 from cdc_cli.workers.lanes import Item, Lane
@@ -25,6 +26,9 @@ from cdc_cli.workers.lanes import Item, Lane
 _T = TypeVar("_T")
 log = EventLog(__name__)
 
+_LOOP, _MEMBER = "sync", "partitions assigned"
+_BEATS_WITHIN = 120.0
+"""Seconds: longer than any single call to a server that does not answer."""
 _POLL_SECONDS = 0.25
 _POLL_RECORDS = 2000
 _COMMIT_EVERY = 1.0
@@ -53,6 +57,7 @@ class Syncer:
         backoff: Backoff,
         buffer: Buffer,
         counters: Counters,
+        health: Health,
         clock: Clock,
         stop: threading.Event,
     ) -> None:
@@ -63,6 +68,7 @@ class Syncer:
         self._backoff = backoff
         self._buffer = buffer
         self._counters = counters
+        self._health = health
         self._clock = clock
         self._stop = stop
         self._routed = self._routed_bytes = 0
@@ -73,12 +79,15 @@ class Syncer:
 
     def run(self) -> None:
         """Consume until the stop event. Raises Denied, ConfigError, PositionLost, Fatal."""
+        self._health.expect_beats(_LOOP, _BEATS_WITHIN)
+        self._health.expect_check(_MEMBER)
         while not self._stop.is_set():
+            self._health.beat(_LOOP)
             try:
                 self._step()
                 self._backoff.succeeded()
             except Retryable as error:
-                self._counters.add("retries")
+                self._counters.add("retries", label=self._backoff.what)
                 self._stop.wait(self._backoff.failed(error))
 
     def commit(self, stop: threading.Event) -> None:
@@ -130,6 +139,7 @@ class Syncer:
         if not records and not self._offsets.current:
             self._stop.wait(0.05)
         self._tell_kafka()
+        self._counters.set("buffered", self.buffered)
         self._breathe()
 
     def _poll_seconds(self) -> float:
@@ -175,13 +185,14 @@ class Syncer:
             self._offsets.assign(partition, offset)
             self._consumer.seek(partition, offset)
         self._paused = False
+        self._health.report_check(_MEMBER, True)
 
     def _patiently(self, ask: Callable[[], Mapping[Partition, _T]]) -> Mapping[Partition, _T]:
         while not self._stop.is_set():
             try:
                 return ask()
             except Retryable as error:
-                self._counters.add("retries")
+                self._counters.add("retries", label=self._backoff.what)
                 self._stop.wait(self._backoff.failed(error))
         return {}
 

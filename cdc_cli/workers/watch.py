@@ -18,6 +18,7 @@ from cdc_cli.clock import Clock
 from cdc_cli.errors import CdcError, ExitCode, Fatal, PoisonEvent, PositionLost, Retryable
 from cdc_cli.events import Mark
 from cdc_cli.observe.counters import Counters
+from cdc_cli.observe.health import Health
 from cdc_cli.observe.log import EventLog
 from cdc_cli.publish import Publisher
 from cdc_cli.retry import Backoff
@@ -28,6 +29,9 @@ log = EventLog(__name__)
 
 _LOOK_EVERY = 256
 """Events between two looks at what was acknowledged."""
+_LOOP, _STREAM = "watch", "change stream open"
+_BEATS_WITHIN = 120.0
+"""Seconds: longer than any single call to a server that does not answer."""
 _PAUSE = 0.002
 """Seconds to wait for acknowledgements when the in-flight bound is reached."""
 
@@ -55,6 +59,7 @@ class Watcher:
         bounds: Bounds,
         skip_to_now: bool,
         counters: Counters,
+        health: Health,
         clock: Clock,
         stop: threading.Event,
     ) -> None:
@@ -68,6 +73,7 @@ class Watcher:
         self._bounds = bounds
         self._skip_to_now = skip_to_now
         self._counters = counters
+        self._health = health
         self._clock = clock
         self._stop = stop
         self._last: Mark | None = None
@@ -85,6 +91,8 @@ class Watcher:
 
     def run(self) -> None:
         """Pump until the stop event. Raises what cannot be mended here: Denied, PositionLost, Fatal..."""
+        self._health.expect_beats(_LOOP, _BEATS_WITHIN)
+        self._health.report_check(_STREAM, True)
         while not self._stop.is_set():
             try:
                 item = self._capture.read()
@@ -98,6 +106,13 @@ class Watcher:
                 self._handle(item)
             except Retryable as exc:
                 self._replay(exc)
+
+    def lag(self) -> float | None:
+        """Seconds between now and the commit in MongoDB of what is safely published; on a quiet stream about 1."""
+        safe = self._tracker.safe
+        if safe is None or safe.cluster_time is None:
+            return None
+        return max(0.0, self._clock.time() - safe.cluster_time[0])
 
     def flush(self, seconds: float) -> None:
         """After `run`: wait for what is under way, at most `seconds`, so that the last token covers it (R9.4)."""
@@ -126,6 +141,7 @@ class Watcher:
 
     def _look(self) -> None:
         """See what was acknowledged; raises the first failure as what it means."""
+        self._health.beat(_LOOP)
         self._publisher.poll()
         self._tracker.advance()
         self._count()
@@ -220,6 +236,7 @@ class Watcher:
     def _open(self, after: Mark | None) -> Mark:
         try:
             self._last = self._capture.open(after)
+            self._health.report_check(_STREAM, True)
         except PositionLost as exc:
             if not self._skip_to_now:
                 raise
@@ -241,7 +258,9 @@ class Watcher:
         self._tracker.note(self._last)
 
     def _pause(self, backoff: Backoff, error: Retryable) -> None:
-        self._counters.add("retries")
+        self._counters.add("retries", label=backoff.what)
+        self._health.report_check(_STREAM, False)
+        self._health.beat(_LOOP)
         self._stop.wait(backoff.failed(error))
 
 

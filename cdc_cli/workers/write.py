@@ -116,7 +116,7 @@ class LaneWorker:
                     if _source(change).assignment.partition in lost.partitions:
                         _source(change).assignment.revoked = True
             except Retryable as error:
-                self._counters.add("retries")
+                self._counters.add("retries", label=self._backoff.what)
                 if self._abandon.wait(self._backoff.failed(error)):
                     raise Stopped("writing to PostgreSQL") from error
             changes = [change for change in changes if not _source(change).assignment.revoked]
