@@ -14,6 +14,7 @@ from cdc_cli import __version__
 from cdc_cli.apply import Applier, Ledger
 from cdc_cli.brokers import TopicAdmin
 from cdc_cli.checkpoint import TokenStore, Writer
+from cdc_cli.checkpoint.belonging import Belonging
 from cdc_cli.checkpoint.tracker import Tracker
 from cdc_cli.clock import Clock, SystemClock
 from cdc_cli.consume import Consumer
@@ -28,7 +29,7 @@ from cdc_cli.publish.topics import names_collection, topic_of
 from cdc_cli.retry import RetryPolicy
 from cdc_cli.settings.kafka_options import confluent_options, kafka_python_options
 from cdc_cli.settings.models import Settings
-from cdc_cli.workers.checkpointer import Belongs, Checkpointer
+from cdc_cli.workers.checkpointer import Checkpointer
 from cdc_cli.workers.forward import Forwarder
 from cdc_cli.workers.lanes import Lane
 from cdc_cli.workers.services import Starter, SyncService, WatchService
@@ -173,8 +174,8 @@ def _watch_service(container: Container) -> WatchService:
         stop,
     )
 
-    def belongs() -> Belongs:
-        return Belongs(stream_name(mongodb), fingerprint(mongodb), filters_text(mongodb), *identify(client))
+    def belongs() -> Belonging:
+        return Belonging(stream_name(mongodb), fingerprint(mongodb), *identify(client))
 
     return WatchService(
         watcher,
@@ -184,6 +185,7 @@ def _watch_service(container: Container) -> WatchService:
         admin,
         _topics(settings),
         belongs,
+        filters_text(mongodb),
         watching.start_from,
         watching.shutdown_timeout,
         container.get(Starter),

@@ -9,6 +9,7 @@ from cdc_cli.errors import CdcError, ConfigError, Denied, ExitCode, Fatal, Posit
 HISTORY_LOST = 286
 TOKEN_UNUSABLE = frozenset({260, 280})
 """InvalidResumeToken, ChangeStreamFatalError: the token's event is filtered away now, or the token is foreign."""
+_MALFORMED_TOKEN = frozenset({40647, 40648, 40649, 50811})
 TOO_LARGE = 10334
 """BSONObjectTooLarge: the next event is over 16 MB; opening again at the same place meets it again."""
 _UNAUTHORIZED = frozenset({13, 8000})
@@ -40,7 +41,7 @@ def _operation_failure(doing: str, exc: mongo_errors.OperationFailure) -> CdcErr
             "changes in between are lost to this stream: copy them by hand or accept the gap, then choose with "
             "`cdc token reset --to-oldest` or `--to-now`; a larger oplog prevents this",
         )
-    if exc.code in TOKEN_UNUSABLE:
+    if exc.code in TOKEN_UNUSABLE | _MALFORMED_TOKEN:
         return PositionLost(
             f"{doing}: MongoDB does not accept the stored resume token ({said})",
             "is this the deployment and pipeline that the token was saved for? see `cdc token show`; "

@@ -6,9 +6,10 @@ No save stands in the path of an event, and one save covers all that was acknowl
 from __future__ import annotations
 
 import threading
-from typing import NamedTuple
+from collections.abc import Mapping
 
 from cdc_cli.checkpoint import TokenRecord, TokenStore, Writer
+from cdc_cli.checkpoint.belonging import Belonging, mismatches
 from cdc_cli.checkpoint.tracker import Tracker
 from cdc_cli.clock import Clock
 from cdc_cli.errors import ConfigError, Retryable
@@ -22,16 +23,6 @@ log = EventLog(__name__)
 _EVERY = 0.1
 """Seconds between two looks at the tracker; a save takes about a millisecond on a local disk."""
 _REMEMBER_EVERY = 600.0
-
-
-class Belongs(NamedTuple):
-    """What a token must match to be resumed here."""
-
-    stream: str
-    fingerprint: str
-    filters: str
-    replica_set: str
-    cluster_id: str
 
 
 class Checkpointer:
@@ -56,11 +47,11 @@ class Checkpointer:
         self._renew_every = lease / 3
         self._counters = counters
         self._clock = clock
-        self._belongs = Belongs("", "", "", "", "")
+        self._belongs = Belonging("", "")
         self._saved: Mark | None = None
         self._saved_at = self._renewed_at = self._remembered_at = clock.monotonic()
 
-    def load(self, belongs: Belongs) -> Mark | None:
+    def load(self, belongs: Belonging, filters: str) -> Mark | None:
         """The stored mark, None = none is stored. Raises ConfigError for a token of another stream."""
         self._belongs = belongs
         for warning in self._store.warnings():
@@ -68,14 +59,10 @@ class Checkpointer:
         record = self._store.load()
         if record is None:
             return None
-        _refuse_foreign(record, belongs)
-        if record.fingerprint != belongs.fingerprint:
-            log.warn(
-                "token.filter_changed",
-                "the filter changed since the token was saved (now: %s): changes before this start that the old "
-                "filter left out are not sent",
-                belongs.filters,
-            )
+        differences = mismatches(record, belongs, filters)
+        _refuse_foreign(differences)
+        if "fingerprint" in differences:
+            log.warn("token.filter_changed", "%s", differences["fingerprint"])
         self._store.remember(record)
         self._saved = record.mark
         return record.mark
@@ -136,16 +123,11 @@ class Checkpointer:
         return now - self._saved_at >= self._heartbeat
 
 
-def _refuse_foreign(record: TokenRecord, here: Belongs) -> None:
-    pairs = (
-        ("stream", record.stream, here.stream),
-        ("replica set", record.replica_set, here.replica_set),
-        ("deployment", record.cluster_id, here.cluster_id),
-    )
-    for what, stored, current in pairs:
-        if stored and current and stored != current:
+def _refuse_foreign(differences: Mapping[str, str]) -> None:
+    for kind in ("deployment", "stream"):
+        if kind in differences:
             raise ConfigError(
-                f"the stored token belongs to another {what}: {stored!r}, and here it is {current!r}",
+                differences[kind],
                 "point token_store or mongodb at the right one; `cdc token show` tells whose token it is, "
                 "`cdc token reset` starts anew",
                 "token.foreign",

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from cdc_cli.brokers import TopicAdmin
 from cdc_cli.checkpoint import TokenStore
+from cdc_cli.checkpoint.belonging import Belonging
 from cdc_cli.clock import Clock
 from cdc_cli.consume import Consumer
 from cdc_cli.consume.dead_letters import DeadLetters
@@ -23,7 +24,7 @@ from cdc_cli.observe.metrics import Gauge
 from cdc_cli.publish import Publisher
 from cdc_cli.retry import RetryPolicy
 from cdc_cli.settings.models import RetrySettings
-from cdc_cli.workers.checkpointer import Belongs, Checkpointer
+from cdc_cli.workers.checkpointer import Checkpointer
 from cdc_cli.workers.lanes import Lane
 from cdc_cli.workers.supervisor import Supervisor
 from cdc_cli.workers.sync import Syncer
@@ -83,7 +84,8 @@ class WatchService:
         publisher: Publisher,
         admin: TopicAdmin,
         topics: Collection[str],
-        identify: Callable[[], Belongs],
+        identify: Callable[[], Belonging],
+        filters: str,
         start_from: str,
         shutdown_timeout: float,
         starter: Starter,
@@ -96,6 +98,7 @@ class WatchService:
         self._admin = admin
         self._topics = topics
         self._identify = identify
+        self._filters = filters
         self._start_from = start_from
         self._flush_seconds = shutdown_timeout * _FLUSHING
         self._starter = starter
@@ -105,7 +108,7 @@ class WatchService:
     def prepare(self) -> None:
         belongs = self._starter("connecting to MongoDB", self._identify)
         self._starter("taking the token store", self._store.acquire)
-        stored = self._starter("loading the resume token", lambda: self._checkpointer.load(belongs))
+        stored = self._starter("loading the resume token", lambda: self._checkpointer.load(belongs, self._filters))
         if stored is None:
             log.warn(
                 "token.none",
