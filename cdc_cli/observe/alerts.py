@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -84,9 +85,14 @@ class Webhook:
             with urllib.request.urlopen(request, timeout=_TIMEOUT):
                 pass
         except Exception as error:
-            failures.append(self._reason(error))
+            failures.append(_reason(error))
 
-    def _reason(self, error: Exception) -> str:
-        """Its kind and text, which must not hold the address: urllib and http.client put it there."""
-        text = self._clean(str(error)).replace(self._url, "the webhook")
-        return f"{type(error).__name__}: {text}"
+
+def _reason(error: Exception) -> str:
+    """Its kind, and its text only where it is known not to hold the address."""
+    inner = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(error, urllib.error.HTTPError):
+        return f"HTTP status {error.code}"
+    if isinstance(inner, OSError) and inner.strerror:
+        return f"{type(inner).__name__}: {inner.strerror}"
+    return type(inner).__name__

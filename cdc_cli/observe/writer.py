@@ -34,6 +34,7 @@ class BackgroundHandler(logging.Handler):
         self._limit = RateLimit()
         self._lines: queue.Queue[str | threading.Event | None] = queue.Queue(_CAPACITY)
         self._dropped = 0
+        self._is_closed = False
         self._thread = threading.Thread(target=self._write_all, name="cdc-log", daemon=True)
 
     def start(self) -> None:
@@ -60,7 +61,7 @@ class BackgroundHandler(logging.Handler):
     def flush(self) -> None:
         """Wait until what was logged is written, at most two seconds."""
         written = threading.Event()
-        if self._thread.is_alive():
+        if self._thread.is_alive() and not self._is_closed:
             with suppress(queue.Full):
                 self._lines.put(written, timeout=_PATIENCE)
                 written.wait(_PATIENCE)
@@ -69,7 +70,8 @@ class BackgroundHandler(logging.Handler):
         """Write what is left, at most two seconds, and end; twice is harmless."""
         for summary in self._limit.rest():
             self.emit(summary)
-        if self._thread.is_alive():
+        if self._thread.is_alive() and not self._is_closed:
+            self._is_closed = True
             with suppress(queue.Full):
                 self._lines.put(None, timeout=_PATIENCE)
                 self._thread.join(_PATIENCE)
