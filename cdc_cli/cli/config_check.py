@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from cdc_cli.cli.output import Mark
 from cdc_cli.cli.probes import Outcome, run_probes, worst
 from cdc_cli.errors import ExitCode
 from cdc_cli.settings.findings import Finding, InvalidConfig
@@ -16,11 +15,12 @@ from cdc_cli.settings.load import find_files, load
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The findings about the files, and about the servers when they were asked."""
+    """The findings about the files, and about the servers when they were to be asked and could be."""
 
     findings: tuple[Finding, ...]
     files: tuple[Path, ...]
-    servers: tuple[Outcome, ...] | None
+    servers: tuple[Outcome, ...]
+    is_offline: bool
     is_strict: bool
 
     @property
@@ -28,55 +28,69 @@ class Report:
         """78 for errors (or warnings, when they count), else the worst of the servers."""
         if self._count("error") or (self.is_strict and self._warnings):
             return ExitCode.CONFIG
-        return worst(list(self.servers or ()))
+        return worst(self.servers)
 
-    def render(self, output: str) -> str:
-        """`text`, `json` or `github`."""
-        lines = {"text": self._text, "json": self._json, "github": self._github}
-        return lines[output]()
+    @property
+    def is_fine(self) -> bool:
+        """The verdict."""
+        return self.exit_code is ExitCode.OK
 
-    def _text(self) -> str:
-        lines = [finding.text for finding in self.findings]
-        for server in self.servers or ():
-            lines += _server_lines(server)
-        return "\n".join([*lines, self._verdict()])
-
-    def _json(self) -> str:
-        servers = self.servers or ()
-        summary = {
+    @property
+    def summary(self) -> dict[str, object]:
+        """The numbers, for the JSON envelope."""
+        return {
             "errors": self._count("error"),
             "warnings": self._warnings,
             "files": [str(file) for file in self.files],
-            "servers_failed": sum(not server.is_fit for server in servers),
+            "servers_asked": len(self.servers),
+            "servers_failed": self._failed,
         }
-        result = {
-            "findings": [finding.as_json() for finding in self.findings],
-            "servers": [server.as_json() for server in servers],
-        }
-        return envelope("config.validate", self.exit_code is ExitCode.OK, summary, result)
 
-    def _github(self) -> str:
+    @property
+    def result(self) -> dict[str, object]:
+        """Everything, for the JSON envelope."""
+        return {
+            "findings": [finding.as_json() for finding in self.findings],
+            "servers": [server.as_json() for server in self.servers],
+        }
+
+    def text(self, mark: Callable[[Mark], str]) -> list[str]:
+        """One line for each finding and server, and the verdict."""
+        lines = [finding.text for finding in self.findings]
+        for server in self.servers:
+            sign = mark(Mark.OK if server.is_fit else Mark.FAIL)
+            lines.append(f"{sign} {server.server}: {_sentence(server)} ({server.seconds:.1f} s)")
+            lines += [f"{mark(Mark.WARN)} {server.server}: {text}" for text in server.warnings]
+        return [*lines, self._verdict()]
+
+    def github(self) -> list[str]:
+        """https://docs.github.com/actions/reference/workflow-commands-for-github-actions, and the verdict."""
         lines = [_annotation(finding) for finding in self.findings]
-        for server in self.servers or ():
+        for server in self.servers:
             kind, title = "notice" if server.is_fit else "error", _property(server.server)
             lines.append(f"::{kind} title={title}::{_data(_sentence(server))}")
             lines += [f"::warning title={title}::{_data(text)}" for text in server.warnings]
-        return "\n".join([*lines, self._verdict()])
+        return [*lines, self._verdict()]
 
     def _verdict(self) -> str:
         """`2 errors, 1 warning in cdc.yaml (offline; add --connect to test servers)`."""
         where = ", ".join(map(str, self.files)) or "the environment"
-        parts = [_plural(self._count("error"), "error"), _plural(self._warnings, "warning")]
-        if self.servers is not None:
-            failed = sum(not server.is_fit for server in self.servers)
-            parts.append(f"{len(self.servers) - failed} of {len(self.servers)} servers fit")
-            return f"{', '.join(parts)} in {where}"
-        fine = "OK: " if self.exit_code is ExitCode.OK else ""
-        return f"{fine}{', '.join(parts)} in {where} (offline; add --connect to test servers)"
+        counts = f"{_plural(self._count('error'), 'error')}, {_plural(self._warnings, 'warning')}"
+        if self.is_offline:
+            note = "offline; add --connect to test servers"
+        elif self.servers:
+            note = f"{len(self.servers) - self._failed} of {len(self.servers)} servers are fit"
+        else:
+            note = "no server was asked"
+        return f"{'OK: ' if self.is_fine else ''}{counts} in {where} ({note})"
+
+    @property
+    def _failed(self) -> int:
+        return sum(not server.is_fit for server in self.servers)
 
     @property
     def _warnings(self) -> int:
-        return self._count("warning") + sum(len(server.warnings) for server in self.servers or ())
+        return self._count("warning") + sum(len(server.warnings) for server in self.servers)
 
     def _count(self, severity: str) -> int:
         return sum(finding.severity == severity for finding in self.findings)
@@ -96,32 +110,9 @@ def check(
         loaded = load(files, environment, assignments, offline=offline)
     except InvalidConfig as exc:
         read = tuple(files or find_files(environment))
-        return Report(exc.findings, read, None, strict)
-    servers = None if connect_within is None else tuple(run_probes(loaded.settings, connect_within))
-    return Report(loaded.warnings, loaded.files, servers, strict)
-
-
-def envelope(
-    command: str, ok: bool, summary: Mapping[str, Any], result: Any, error: Mapping[str, Any] | None = None
-) -> str:
-    """The JSON that every command prints; `ok` false without an error means: it worked, the verdict is no."""
-    fields = {
-        "command": command, "schema": 1, "ok": ok, "summary": summary, "result": result, "error": error,
-    }
-    return json.dumps(fields, ensure_ascii=False)
-
-
-def failure(command: str, exc: InvalidConfig) -> str:
-    """The envelope of a command that could not begin; `error` is the first mistake, `result` has them all."""
-    first = next(finding for finding in exc.findings if finding.severity == "error")
-    result = {"findings": [finding.as_json() for finding in exc.findings]}
-    return envelope(command, False, {}, result, first.as_json())
-
-
-def _server_lines(server: Outcome) -> list[str]:
-    mark = "OK  " if server.is_fit else "FAIL"
-    lines = [f"[{mark}] {server.server}: {_sentence(server)} ({server.seconds:.1f} s)"]
-    return lines + [f"[WARN] {server.server}: {text}" for text in server.warnings]
+        return Report(exc.findings, read, (), offline, strict)
+    servers = () if connect_within is None else tuple(run_probes(loaded.settings, connect_within))
+    return Report(loaded.warnings, loaded.files, servers, offline, strict)
 
 
 def _sentence(server: Outcome) -> str:
@@ -129,12 +120,12 @@ def _sentence(server: Outcome) -> str:
 
 
 def _annotation(finding: Finding) -> str:
-    """https://docs.github.com/actions/reference/workflow-commands-for-github-actions."""
     origin = finding.origin
-    places = {"file": origin.name, "line": origin.line, "col": origin.column} if origin.kind == "file" else {}
+    in_file = origin.kind == "file"
+    places = {"file": origin.name, "line": origin.line, "col": origin.column} if in_file else {}
     properties = {**places, "title": finding.code}
     given = ",".join(f"{name}={_property(str(value))}" for name, value in properties.items() if value)
-    head = " ".join(filter(None, [finding.path, "" if places else finding.place]))
+    head = " ".join(filter(None, [finding.path, "" if in_file else finding.place]))
     text = f"{head}: {finding.message}" if head else finding.message
     text += f"; {finding.suggestion}" if finding.suggestion else ""
     return f"::{finding.severity} {given}::{_data(text)}"

@@ -22,6 +22,7 @@ _QUOTED = re.compile(r"'[^']{2,}'")
 
 def compose(text: str, file: str, findings: list[Finding]) -> Node | None:
     """The root of the only document, None when it is empty or broken; what is wrong goes to `findings`."""
+    loader: _Composer | None = None
     try:
         loader = _Composer(text, file, findings)
         return loader.get_single_node()
@@ -30,6 +31,10 @@ def compose(text: str, file: str, findings: list[Finding]) -> Node | None:
     except yaml.MarkedYAMLError as exc:
         origin = _origin(file, exc.problem_mark or exc.context_mark)
         findings.append(_error("config.syntax", f"this is not YAML: {_problem(exc)}", origin, _hint(exc)))
+    except (ValueError, OverflowError):
+        # PyYAML's scanner lets the error of chr() through for an escape such as "\UFFFFFFFF".
+        origin = _origin(file, loader.get_mark()) if loader else Origin("file", file)
+        findings.append(_error("config.syntax", "an escape in a quoted text names no character", origin))
     except yaml.reader.ReaderError as exc:
         line = text.count("\n", 0, exc.position) + 1
         message = f"the character U+{_code_point(exc):04X} is not allowed in YAML"

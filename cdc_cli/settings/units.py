@@ -15,8 +15,8 @@ _BYTES = {
     "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
     "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9,
 }
-_DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*$")
-_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|kB|KB|MB|GB)\s*$")
+_DURATION = re.compile(r"^\s*(\d{1,12}(?:\.\d{1,9})?)\s*(ms|s|m|h|d)\s*$")
+_SIZE = re.compile(r"^\s*(\d{1,12}(?:\.\d{1,9})?)\s*(B|KiB|MiB|GiB|kB|KB|MB|GB)\s*$")
 
 
 def parse_duration(value: Any) -> float:

@@ -7,9 +7,11 @@ same time and share one deadline: a machine with four dead servers is told so af
 from __future__ import annotations
 
 import importlib
+import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -90,19 +92,35 @@ def run_probes(
         done[name] = _outcome(name, probe, settings, timeout, redactor)
 
     threads = []
-    for name, probe in chosen.items():
-        # A daemon: a driver that does not keep to its time limit must not keep the command from ending.
-        threads.append(threading.Thread(target=run, args=(name, probe), name=f"probe-{name}", daemon=True))
-        threads[-1].start()
-    for thread in threads:
-        thread.join(max(0.0, started + timeout - time.monotonic()))
+    with _quiet_drivers():
+        for name, probe in chosen.items():
+            # A daemon: a driver that does not keep to its time limit must not keep the command from ending.
+            thread = threading.Thread(target=run, args=(name, probe), name=f"probe-{name}", daemon=True)
+            threads.append(thread)
+            thread.start()
+        for thread in threads:
+            thread.join(max(0.0, started + timeout - time.monotonic()))
     return [done.get(name) or _no_answer(name, timeout) for name in chosen]
 
 
-def worst(outcomes: list[Outcome]) -> ExitCode:
+def worst(outcomes: Iterable[Outcome]) -> ExitCode:
     """The exit code for all together: 78 > 80 > 77 > 69 > 1."""
     codes = {outcome.code for outcome in outcomes if not outcome.is_fit}
     return next((code for code in _RANK if code in codes), min(codes, default=ExitCode.OK))
+
+
+@contextmanager
+def _quiet_drivers() -> Iterator[None]:
+    """The outcome says once what the drivers log at every attempt."""
+    loggers = [logging.getLogger(name) for name in ("kafka", "pymongo", "redis")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _needed(settings: Settings) -> dict[str, Probe]:

@@ -16,15 +16,30 @@ def test_durations(text: object, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize(
-    ("text", "size"), [("512KiB", 524288), ("16MiB", 1 << 24), ("1GB", 10**9), ("5B", 5), (0, 0)]
-)
+@pytest.mark.parametrize(("text", "size"), [("512KiB", 524288), ("16MiB", 1 << 24), ("1GB", 10**9), ("5B", 5), (0, 0)])
 def test_sizes(text: object, size: int) -> None:
     assert parse_size(text) == size
 
 
 @pytest.mark.parametrize(
-    "text", [5, 5.0, True, False, "5", "s", "-5s", "5 weeks", "5S", None, [], "1e3s", "5s5s"]
+    "text",
+    [
+        5,
+        5.0,
+        True,
+        False,
+        "5",
+        "s",
+        "-5s",
+        "5 weeks",
+        "5S",
+        None,
+        [],
+        "1e3s",
+        "5s5s",
+        "9" * 400 + "d",
+        "9" * 400 + "GiB",
+    ],
 )
 def test_what_has_no_unit_is_refused(text: object) -> None:
     for parse in (parse_duration, parse_size):

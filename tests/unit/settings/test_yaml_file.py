@@ -108,7 +108,7 @@ def test_a_file_over_one_mebibyte_is_refused(errors_of: Findings) -> None:
         "--- a\n--- b\n",
         "- a\n",
         "name: \x01\n",
-        "@x\n",
+        "@x\n", 'name: "\\UFFFFFFFF"\n', 'name: "\\U00110000"\n',
     ],
 )
 def test_broken_yaml_is_one_error_with_a_place(errors_of: Findings, text: str) -> None:
