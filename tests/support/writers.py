@@ -25,11 +25,13 @@ PARTITIONS = frozenset(Partition("topic", number) for number in range(3))
 class Site:
     """A database with the schema `cdc`, and any number of writers on it. Use `close()`."""
 
-    def __init__(self, dsn: str, schema: str = "public", minimum: int = 1, maximum: int = 8) -> None:
+    def __init__(
+        self, dsn: str, schema: str = "public", maximum: int = 8, statement_timeout: float = 20.0
+    ) -> None:
         self.dsn = dsn
         self.schema = schema
-        connect = Connector(dsn, "test", schema, statement_timeout=20.0)
-        self.pool: ConnectionPool[Session] = ConnectionPool(connect, minimum, maximum, 10.0)
+        connect = Connector(dsn, "test", schema, statement_timeout)
+        self.pool: ConnectionPool[Session] = ConnectionPool(connect, 1, maximum, 10.0)
         CdcSchema(self.pool).ensure()
 
     def ledger(self, owner: str = "owner") -> PostgresLedger:
@@ -46,11 +48,12 @@ class Site:
         on_delete: OnDelete = "delete",
         copy_threshold: int = 100,
         database: str | None = "game",
+        max_writes: int = 8,
     ) -> PostgresApplier:
         tables = TargetTables(self.pool, self.schema, database, soft=on_delete == "soft")
         fence = Fence(GROUP, owner, exclusive)
         return PostgresApplier(
-            self.pool, tables, fence, on_delete=on_delete, copy_threshold=copy_threshold, max_writes=8
+            self.pool, tables, fence, on_delete=on_delete, copy_threshold=copy_threshold, max_writes=max_writes
         )
 
     def query(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
