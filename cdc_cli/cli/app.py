@@ -24,11 +24,11 @@ COMMANDS = (
     Command("watch", "Run"),
     Command("sync", "Run"),
     Command("run", "Run"),
-    Command("demo", "Run"),
     Command("token", "Observe"),
     Command("replay", "Recover"),
     Command("dlq", "Recover"),
     Command("config", "Build"),
+    Command("demo", "Tools"),
 )
 
 

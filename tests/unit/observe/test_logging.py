@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,9 +38,12 @@ class Terminal(io.StringIO):
 
 @contextmanager
 def logging_on(
-    stream: io.StringIO, form: Format = "json", level: Level = "info", **environment: str
+    stream: io.StringIO,
+    form: Format = "json",
+    level: Level = "info",
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
-    options = LogOptions(level, form, "game-prod", "watch", mask_uri, environment)
+    options = LogOptions(level, form, "game-prod", "watch", mask_uri, environment or {})
     with logging_to(stream, options, SystemClock()):
         yield
 
@@ -216,16 +219,17 @@ def test_at_debug_people_get_every_stack(stream: io.StringIO) -> None:
 def test_auto_is_for_people_on_a_terminal_and_for_machines_elsewhere(stream: io.StringIO) -> None:
     terminal = Terminal()
     for target in (terminal, stream):
-        with logging_on(target, "auto", NO_COLOR="1"):
+        with logging_on(target, "auto", environment={"NO_COLOR": "1"}):
             log.info("x", "hello")
     assert " INFO  hello" in terminal.getvalue()
     assert lines(stream)[0]["message"] == "hello"
 
 
 def test_colour_is_for_terminals_that_want_it() -> None:
-    for environment, is_colored in (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
+    choices: list[tuple[dict[str, str], bool]] = [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+    for environment, is_colored in choices:
         terminal = Terminal()
-        with logging_on(terminal, "auto", **environment):
+        with logging_on(terminal, "auto", environment=environment):
             log.warn("x", "hello")
         assert ("\x1b[33m" in terminal.getvalue()) is is_colored
 

@@ -39,39 +39,54 @@ def wait_for(stop: threading.Event) -> None:
     assert stop.wait(30)
 
 
+class Obedient:
+    """A thread's work that ends when it is asked to; knows which thread did it, and that it ended."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self.stop = stop
+        self.thread: threading.Thread | None = None
+        self.has_ended = False
+
+    def __call__(self) -> None:
+        self.thread = threading.current_thread()
+        wait_for(self.stop)
+        self.has_ended = True
+
+
 def test_all_threads_end_when_the_stop_event_is_set(stop: threading.Event) -> None:
     watched = supervisor(stop)
-    ended: list[str] = []
-    for name in ("one", "two"):
-        watched.spawn(name, lambda name=name: (wait_for(stop), ended.append(name))[1])  # type: ignore[misc]
+    works = [Obedient(stop), Obedient(stop)]
+    for number, work in enumerate(works):
+        watched.spawn(f"lane-{number}", work)
     stop.set()
     watched.run()
-    assert sorted(ended) == ["one", "two"]
+    assert [work.has_ended for work in works] == [True, True]
 
 
 def test_threads_have_their_names_and_are_joined_before_the_process_ends(stop: threading.Event) -> None:
     watched = supervisor(stop)
-    seen: list[threading.Thread] = []
-    watched.spawn("cdc-lane-3", lambda: (seen.append(threading.current_thread()), wait_for(stop))[1])
+    work = Obedient(stop)
+    watched.spawn("cdc-lane-3", work)
     stop.set()
     watched.run()
-    assert [(thread.name, thread.daemon, thread.is_alive()) for thread in seen] == [("cdc-lane-3", False, False)]
+    assert work.thread is not None
+    assert (work.thread.name, work.thread.daemon, work.thread.is_alive()) == ("cdc-lane-3", False, False)
 
 
 def test_the_error_of_one_thread_ends_all_and_comes_out(stop: threading.Event) -> None:
     watched = supervisor(stop)
-    ended = threading.Event()
+    other = Obedient(stop)
     error = PositionLost("the token fell off the oplog")
 
     def fail() -> None:
         raise error
 
-    watched.spawn("saver", lambda: (wait_for(stop), ended.set())[1])
+    watched.spawn("saver", other)
     watched.spawn("reader", fail)
     with pytest.raises(PositionLost) as raised:
         watched.run()
     assert raised.value is error
-    assert ended.is_set()
+    assert other.has_ended
 
 
 def test_the_first_error_wins_and_the_second_is_logged(
