@@ -159,6 +159,7 @@ def open_session(
         except PASSED_ON:
             raise
         except (Exception, KeyboardInterrupt) as error:
+            session.stop.set()
             code = session.report(error)
     if code is not ExitCode.OK:
         raise typer.Exit(int(code))

@@ -6,8 +6,7 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -83,18 +82,6 @@ class StatusServer:
         server.shutdown()
         server.server_close()
         self._thread.join(timeout=1)
-
-
-@contextmanager
-def serving(is_enabled: bool, bind: str, pages: Pages) -> Iterator[None]:
-    """While inside the pages are served, where the configuration wants that. Raises ConfigError."""
-    server = StatusServer(bind, pages)
-    if is_enabled:
-        server.start()
-    try:
-        yield
-    finally:
-        server.close()
 
 
 class _Server(ThreadingHTTPServer):

@@ -14,7 +14,7 @@ import pytest
 from cdc_cli.errors import ConfigError
 from cdc_cli.observe.counters import Counters
 from cdc_cli.observe.health import Health
-from cdc_cli.observe.http import Pages, StatusServer, parse_bind, serving
+from cdc_cli.observe.http import Pages, StatusServer, parse_bind
 from cdc_cli.observe.metrics import render
 from tests.support.clock import ManualClock
 
@@ -122,15 +122,6 @@ def test_idle_clients_take_a_limited_number_of_threads(server: StatusServer) -> 
     finally:
         for client in clients:
             client.close()
-
-
-@pytest.mark.parametrize("is_enabled", [False, True])
-def test_it_listens_only_where_it_is_wanted(health: Health, is_enabled: bool) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with serving(is_enabled, f"127.0.0.1:{port}", Pages(health, str, dict)), socket.socket() as client:
-        client.settimeout(30)
-        assert (client.connect_ex(("127.0.0.1", port)) == 0) is is_enabled
 
 
 @pytest.mark.parametrize(
