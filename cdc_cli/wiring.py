@@ -32,6 +32,7 @@ from cdc_cli.settings.models import Settings
 from cdc_cli.workers.checkpointer import Checkpointer
 from cdc_cli.workers.forward import Forwarder
 from cdc_cli.workers.lanes import Lane
+from cdc_cli.workers.replay import ReplayTools
 from cdc_cli.workers.services import Starter, SyncService, WatchService
 from cdc_cli.workers.sync import Buffer, Syncer
 from cdc_cli.workers.watch import Bounds, Watcher
@@ -56,6 +57,7 @@ def wire(settings: Settings, stop: threading.Event) -> Container:
     container.provide(TokenStore, _token_store)
     container.provide(WatchService, _watch_service)
     container.provide(SyncService, _sync_service)
+    container.provide(ReplayTools, lambda c: importlib.import_module("cdc_cli.wiring_replay").replay_tools(c))
     return container
 
 
@@ -187,6 +189,7 @@ def _watch_service(container: Container) -> WatchService:
         belongs,
         filters_text(mongodb),
         watching.start_from,
+        watching.standby,
         watching.shutdown_timeout,
         container.get(Starter),
         stop,

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from cdc_cli.cli.options import ConfigOpt, LogFormatOpt, LogLevelOpt, SetOpt, VerboseOpt
 from cdc_cli.cli.service import run_services
 
 
+StandbyOpt = Annotated[
+    bool, typer.Option("--standby", help="Wait while another watcher leads, and take over (watcher.standby).")
+]
+
+
 def watch(
+    standby: StandbyOpt = False,
     config: ConfigOpt = None,
     set_: SetOpt = None,
     log_level: LogLevelOpt = None,
@@ -17,4 +27,5 @@ def watch(
 
     The first SIGINT or SIGTERM drains and saves the resume token; a second one leaves at once.
     """
-    run_services("watch", ["watch"], config, set_, log_level, log_format, verbose)
+    overrides = [*(set_ or []), *(["watcher.standby=true"] if standby else [])]
+    run_services("watch", ["watch"], config, overrides, log_level, log_format, verbose)

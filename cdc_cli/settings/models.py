@@ -190,6 +190,8 @@ class WatcherSettings(Section):
     max_in_flight: InFlightSettings = InFlightSettings()
     heartbeat: Duration = 10.0
     """How often the token is saved on a quiet stream."""
+    standby: bool = False
+    """Wait while another watcher holds the token, and take over when it is gone, instead of exiting with 75."""
     shutdown_timeout: Duration = 25.0
     """The longest that draining may take; less than the grace period of systemd or Kubernetes."""
 

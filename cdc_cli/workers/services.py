@@ -18,11 +18,11 @@ from cdc_cli.checkpoint.belonging import Belonging
 from cdc_cli.clock import Clock
 from cdc_cli.consume import Consumer
 from cdc_cli.consume.dead_letters import DeadLetters
-from cdc_cli.errors import CdcError, Retryable
+from cdc_cli.errors import CdcError, Retryable, TryLater
 from cdc_cli.observe.log import EventLog
 from cdc_cli.observe.metrics import Gauge
 from cdc_cli.publish import Publisher
-from cdc_cli.retry import RetryPolicy
+from cdc_cli.retry import RetryPolicy, Stopped
 from cdc_cli.settings.models import RetrySettings
 from cdc_cli.workers.checkpointer import Checkpointer
 from cdc_cli.workers.lanes import Lane
@@ -38,6 +38,7 @@ STARTUP = {"max_attempts": 30, "initial": "200ms", "multiplier": 2, "max_delay":
 _PURGE_EVERY = 3600.0
 _FLUSHING = 0.5
 """The share of the shutdown time for writing what was read; the rest is for saving where we stand, and leaving."""
+_STANDBY_EVERY = 1.0
 _GRACE = 1.5
 """Seconds for a loop to notice the stop: a wait for changes takes up to one."""
 
@@ -87,10 +88,12 @@ class WatchService:
         identify: Callable[[], Belonging],
         filters: str,
         start_from: str,
+        standby: bool,
         shutdown_timeout: float,
         starter: Starter,
         stop: threading.Event,
     ) -> None:
+        self._standby = standby
         self._watcher = watcher
         self._checkpointer = checkpointer
         self._store = store
@@ -107,7 +110,7 @@ class WatchService:
 
     def prepare(self) -> None:
         belongs = self._starter("connecting to MongoDB", self._identify)
-        self._starter("taking the token store", self._store.acquire)
+        self._starter("taking the token store", self._take_store)
         stored = self._starter("loading the resume token", lambda: self._checkpointer.load(belongs, self._filters))
         if stored is None:
             log.warn(
@@ -126,6 +129,18 @@ class WatchService:
             f", resuming after {stored.position.text}" if stored and stored.position else "",
             stream=belongs.stream,
         )
+
+    def _take_store(self) -> None:
+        """Become the one watcher; a standby waits as long as another one leads (and takes over when it is gone)."""
+        while True:
+            try:
+                return self._store.acquire()
+            except TryLater as held:
+                if not self._standby:
+                    raise
+                log.info("watch.standing_by", "standing by: %s", held.message)
+            if self._stop.wait(_STANDBY_EVERY):
+                raise Stopped("standing by")
 
     def gauges(self) -> Sequence[Gauge]:
         meaning = "seconds between now and the commit in MongoDB of what is safely in Kafka"
