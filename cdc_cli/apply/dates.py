@@ -14,7 +14,8 @@ _DAYS_PER_ERA: Final = 146_097
 
 
 def iso_date(value: datetime | DatetimeMS) -> str:
-    """UTC, always three decimals: `2026-01-02T03:04:05.678Z`; expanded years outside 0-9999: `+010000-01-01T...`.
+    """UTC, always three decimals: `2026-01-02T03:04:05.678Z`; expanded years outside 0-9999:
+    `+010000-01-01T...`.
 
     Proleptic Gregorian; year 0 is 1 BC, as in ISO 8601 and JavaScript. `datetime` must be naive UTC.
     """

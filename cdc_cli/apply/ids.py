@@ -1,18 +1,32 @@
 """The row's primary key: `_id` as text a person would write, and its type.
 
-Different `_id`s never share (id, type) and one `_id` never has two: the text is injective within its type, and
-numbers that are equal are written alike whatever their BSON type, because MongoDB takes them for the same `_id`.
+Different `_id`s never share (id, type) and one `_id` never has two: the text is injective within its type,
+and numbers that are equal are written alike whatever their BSON type, because MongoDB takes them for the
+same `_id`.
 """
 
 from __future__ import annotations
 
 import re
+from binascii import a2b_base64
 from collections.abc import Callable
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final
 
-from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson import (
+    Binary,
+    Code,
+    DatetimeMS,
+    DBRef,
+    Decimal128,
+    Int64,
+    MaxKey,
+    MinKey,
+    ObjectId,
+    Regex,
+    Timestamp,
+)
 
 from cdc_cli.apply.dates import iso_date
 from cdc_cli.apply.natural import uuid_text
@@ -26,19 +40,22 @@ RowId = tuple[bytes, str]
 
 _SIMPLE: Final = re.compile(
     rb'\{"\$oid":"([0-9a-f]{24})"\}|"([^"\\\x00-\x1f]{0,2000})"|(0|-?[1-9][0-9]{0,17})'
+    rb'|\{"\$binary":\{"base64":"([A-Za-z0-9+/]{22}==)","subType":"04"\}\}'
 )
-_SIMPLE_TYPES: Final = ("", "objectId", "string", "number")
+_SIMPLE_TYPES: Final = ("", "objectId", "string", "number", "uuid")
+_UUID: Final = 4
 
 
 def row_id(id_json: bytes) -> RowId:
-    """(text, type) of an `_id` as the envelope holds it; ObjectIds, strings and integers without parsing.
+    """(text, type) of an `_id` as the envelope holds it; the usual types without parsing.
 
     Raises PoisonEvent `envelope.malformed` when it is not Extended JSON.
     """
     match = _SIMPLE.fullmatch(id_json)
     if match is not None:
         group = match.lastindex or 0
-        return match[group], _SIMPLE_TYPES[group]
+        text = match[group]
+        return uuid_text(a2b_base64(text)).encode() if group == _UUID else text, _SIMPLE_TYPES[group]
     return _row_id_of(parse_document(id_json))
 
 
@@ -67,7 +84,7 @@ def _string(value: str, canonical: bytes) -> RowId:
 
 
 def _number(value: Any, canonical: bytes) -> RowId:
-    """A NumberDecimal that no double equals is a type of its own: double 0.1 and NumberDecimal("0.1") differ."""
+    """A NumberDecimal that no double equals has a type of its own: double 0.1 is not NumberDecimal("0.1")."""
     if not canonical.startswith(b"{"):
         return canonical, "number"
     text = canonical.split(b'"')[3]

@@ -33,10 +33,8 @@ class Mapper:
         self,
         jsonb_format: Literal["natural", "ejson"] = "natural",
         on_unsupported_value: Literal["adjust", "dead_letter"] = "adjust",
-        on_delete: Literal["delete", "soft", "ignore"] = "delete",
     ) -> None:
         self._natural_format = jsonb_format == "natural"
-        self._ignore_deletes = on_delete == "ignore"
         self._adjuster = Adjuster(refuse=on_unsupported_value == "dead_letter")
         self._natural = Natural(self._adjuster)
 
@@ -48,15 +46,14 @@ class Mapper:
     def map(self, envelope: Envelope, source: object) -> Change | None:
         """The change to write, or None when there is nothing to write and the record is done.
 
-        None for a delete under `on_delete: ignore`, and for an update whose document was gone at look-up: the
-        document's delete follows in the stream and removes the row at its own position.
+        None for an update whose document was gone at look-up: its delete follows in the stream and removes
+        the row at its own position.
 
-        Raises PoisonEvent: `envelope.malformed`, `envelope.no_document`, `value.unsupported`, `value.too_deep`.
+        Raises PoisonEvent: `envelope.malformed`, `envelope.no_document`, `value.unsupported`,
+        `value.too_deep`.
         """
         operation, namespace, position, time_ms, id_json, document, missing, _, _ = envelope
         if operation is Operation.DELETE:
-            if self._ignore_deletes:
-                return None
             document = None
         elif document is not None:
             document = self._jsonb(document)
@@ -65,7 +62,7 @@ class Mapper:
         else:
             raise PoisonEvent(
                 f"cannot write an {operation} without the document",
-                hint="set full_document of the watcher's stream so that updates carry the whole document",
+                hint="set mongodb.full_document to updateLookup, so that updates carry the whole document",
                 code="envelope.no_document",
             )
         id_, id_type = row_id(id_json)
@@ -89,7 +86,8 @@ class Mapper:
                 return _printed(self._natural.value(parse_document(document)))
             return _printed(self._adjuster.tree(parse_plain(document)))
         except RecursionError as exc:
-            raise PoisonEvent("cannot map a document: it is nested too deeply", code="value.too_deep") from exc
+            message = "cannot map a document: it is nested too deeply"
+            raise PoisonEvent(message, code="value.too_deep") from exc
 
 
 def _printed(value: Any) -> bytes:

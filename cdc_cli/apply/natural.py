@@ -1,9 +1,10 @@
 """Documents in natural form: the plain JSON that a person would query in PostgreSQL.
 
-ObjectId -> hex string, date -> ISO 8601 string, UUID -> its text, other binary -> base64 string, NumberDecimal ->
-its exact text (a jsonb number could hold neither NaN nor tell 1.0 from 1.00, and 1E+6000 would be 6,001 digits),
-Timestamp -> {"t", "i"}, regex -> "/pattern/options", code -> string (with scope: {"code", "scope"}), min and max
-key and DBRef stay objects, `$escaped` is taken off. Integers and doubles are numbers.
+ObjectId -> hex string, date -> ISO 8601 string, UUID -> its text, other binary -> base64 string,
+NumberDecimal -> its exact text (a jsonb number could hold neither NaN nor tell 1.0 from 1.00, and 1E+6000
+would be 6,001 digits), Timestamp -> {"t", "i"}, regex -> "/pattern/options", code -> string (with scope:
+{"code", "scope"}), min and max key and DBRef stay objects, `$escaped` is taken off. Integers and doubles are
+numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +16,19 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson import (
+    Binary,
+    Code,
+    DatetimeMS,
+    DBRef,
+    Decimal128,
+    Int64,
+    MaxKey,
+    MinKey,
+    ObjectId,
+    Regex,
+    Timestamp,
+)
 
 from cdc_cli.apply.dates import iso_date
 from cdc_cli.apply.text import Adjuster
@@ -35,12 +48,14 @@ _UUID_CHARACTERS: Final = 24
 
 
 def unwrap_simple(document: bytes) -> bytes:
-    """Replace `{"$oid":"..."}`, `{"$date":"..."}`, `{"$numberDecimal":"..."}` and plain `$code` by the string inside.
+    """Replace `{"$oid":"..."}`, `{"$date":"..."}`, `{"$numberDecimal":"..."}` and plain `$code` by the
+    string inside.
 
-    Also binary, with its rule for UUIDs. Works on the bytes, without parsing. That is right because `{"$` cannot occur inside a JSON string (the quote
-    would be escaped) nor span the end of one (no `$` follows a closing quote), so a match starts at a real
-    object; what follows the first key is matched to the closing brace. The look-ahead keeps broken JSON broken:
-    a string may stand wherever such an object may, except as a key.
+    Also binary, with its rule for UUIDs. Works on the bytes, without parsing. That is right because `{"$`
+    cannot occur inside a JSON string (the quote would be escaped) nor span the end of one (no `$` follows a
+    closing quote), so a match starts at a real object; what follows the first key is matched to the closing
+    brace. The look-ahead keeps broken JSON broken: a string may stand wherever such an object may, except as
+    a key.
     """
     document = b"".join(_SPLIT_AT_WRAPPERS(document))
     return _BINARY.sub(_binary_text, document) if b'{"$binary"' in document else document
@@ -54,7 +69,7 @@ def _binary_text(match: re.Match[bytes]) -> bytes:
 
 
 class Natural:
-    """The same for every type, from decoded values; counts and cleans what jsonb cannot hold through `adjust`."""
+    """The same for every type, from decoded values; `adjust` cleans and counts what jsonb cannot hold."""
 
     def __init__(self, adjust: Adjuster) -> None:
         self._adjust = adjust
@@ -79,7 +94,7 @@ class Natural:
         }
 
     def value(self, value: Any) -> Any:
-        """Plain JSON values of a decoded BSON value; raises what `adjust` raises, RecursionError when too deep."""
+        """Plain JSON of a decoded BSON value; raises what `adjust` raises, RecursionError when too deep."""
         form = self._forms.get(type(value))
         return value if form is None else form(value)
 

@@ -95,8 +95,8 @@ class ConnectionPool(Generic[T]):
         self._put_back(item)
 
     def interrupt(self) -> None:
-        """Cancel every statement that runs, so that whoever waits for one gets Retryable: for the last
-        seconds of a shutdown. Blocks as long as reaching the server takes.
+        """Cut every connection in use, so that whoever waits on one gets Retryable: for the last seconds of a
+        shutdown. Never blocks.
         """
         with self._changed:
             used = list(self._used)

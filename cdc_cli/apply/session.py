@@ -6,7 +6,9 @@ round trip with the first statement.
 
 from __future__ import annotations
 
+import os
 import select
+import socket
 from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
@@ -105,10 +107,15 @@ class Session:
         return self._connection.get_transaction_status() == TRANSACTION_STATUS_IDLE
 
     def cancel(self) -> None:
-        """Ask the server, from another thread, to end the statement that runs: it fails with 57014."""
+        """End, from another thread, what waits on this connection, also when the server does not answer at all.
+
+        The socket is shut down rather than the server asked to cancel: asking takes a connection of its own, which
+        a server that is gone never accepts. The waiting call fails as if the connection were lost.
+        """
         try:
-            self._connection.cancel()
-        except psycopg2.Error:
+            with socket.socket(fileno=os.dup(self._connection.fileno())) as ours:
+                ours.shutdown(socket.SHUT_RDWR)
+        except (OSError, psycopg2.Error):
             pass
 
     def close(self) -> None:

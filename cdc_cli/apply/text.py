@@ -16,9 +16,9 @@ _UNHOLDABLE: Final = re.compile("[\0\ud800-\udfff]")
 class Adjuster:
     """One policy and its counts; not thread-safe.
 
-    Kinds: `nul` and `surrogate` (characters replaced by U+FFFD, counted per string or field name), `name` (a field
-    renamed because that made it equal to another), `non_finite` (NaN and infinities become strings), `negative_zero`
-    (-0.0 becomes 0.0). With `refuse` each raises PoisonEvent `value.unsupported` instead.
+    Kinds: `nul` and `surrogate` (characters replaced by U+FFFD, counted per string or field name), `name` (a
+    field renamed because that made it equal to another), `non_finite` (NaN and infinities become strings),
+    `negative_zero` (-0.0 becomes 0.0). With `refuse` each raises PoisonEvent `value.unsupported` instead.
     """
 
     def __init__(self, refuse: bool) -> None:
@@ -46,7 +46,7 @@ class Adjuster:
         return value
 
     def names(self, fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-        """An object of those fields with clean names; a name that is taken gets `~2`, `~3`, ... so no value is lost."""
+        """Those fields with clean names; a name that is taken gets `~2`, `~3`, ...: no value is lost."""
         document = dict(fields)
         if not any(map(_UNHOLDABLE.search, document)):
             return document

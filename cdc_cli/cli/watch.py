@@ -9,7 +9,6 @@ import typer
 from cdc_cli.cli.options import ConfigOpt, LogFormatOpt, LogLevelOpt, SetOpt, VerboseOpt
 from cdc_cli.cli.service import run_services
 
-
 StandbyOpt = Annotated[
     bool, typer.Option("--standby", help="Wait while another watcher leads, and take over (watcher.standby).")
 ]

@@ -1,0 +1,31 @@
+"""Where a partition is read from: PostgreSQL's own offset, and a loud stop when Kafka no longer has it."""
+
+from __future__ import annotations
+
+import pytest
+
+from cdc_cli.consume import Partition
+from cdc_cli.errors import PositionLost
+from cdc_cli.workers.sync import start_offset
+
+P = Partition("cdc.game.players", 3)
+
+
+def test_postgresql_decides() -> None:
+    assert start_offset(P, stored=50, committed=80, bounds=(0, 100)) == 50
+
+
+def test_without_an_offset_in_postgresql_everything_kept_is_read() -> None:
+    assert start_offset(P, stored=None, committed=80, bounds=(7, 100)) == 7
+    assert start_offset(P, stored=None, committed=None, bounds=(0, 0)) == 0
+
+
+def test_a_group_that_was_set_back_in_kafka_is_followed() -> None:
+    assert start_offset(P, stored=50, committed=20, bounds=(0, 100)) == 20
+
+
+@pytest.mark.parametrize(("bounds", "why"), [((60, 100), "retention"), ((0, 10), "made anew")])
+def test_an_offset_that_kafka_does_not_have_stops_loudly(bounds: tuple[int, int], why: str) -> None:
+    with pytest.raises(PositionLost, match=why) as caught:
+        start_offset(P, stored=50, committed=50, bounds=bounds)
+    assert "cdc.offsets" in caught.value.hint
