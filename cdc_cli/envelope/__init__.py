@@ -6,13 +6,14 @@ A record's value is compact JSON with the keys in this order, the document last:
      "id":{"$oid":"..."},"missing":true,"before":{..},"update":{..},"doc":{..}}
 
 `schema.json` beside this file describes it. Documents are real objects, never strings of JSON, in relaxed
-Extended JSON v2: plain JSON wherever JSON can say it, a wrapper such as `{"$oid": ...}` for the rest. A document
-whose own first field starts with `$` travels as `{"$escaped": {...}}`, so user data is never taken for a wrapper
-and every document comes back as it was. A record's key is `{"_id": ...}` in a canonical form: values that MongoDB
-treats as the same `_id` (1, 1.0, NumberDecimal("1.00")) give the same bytes, all others different bytes.
+Extended JSON v2: plain JSON wherever JSON can say it, a wrapper such as `{"$oid": ...}` for the rest. A
+document whose own first field starts with `$` travels as `{"$escaped": {...}}`, so user data is never taken
+for a wrapper and every document comes back as it was. A record's key is `{"_id": ...}` in a canonical form:
+values that MongoDB treats as the same `_id` (1, 1.0, NumberDecimal("1.00")) give the same bytes, all others
+different bytes.
 
-What is lost, and only this: the width of integers (int32 or int64), which of several equal NaN bit patterns it
-was, and what the driver drops itself (of fields with the same name the last stays, symbol becomes string,
+What is lost, and only this: the width of integers (int32 or int64), which of several equal NaN bit patterns
+it was, and what the driver drops itself (of fields with the same name the last stays, symbol becomes string,
 undefined becomes null, DBPointer becomes DBRef).
 
 `codec_options` and `decode_document` say how the driver has to decode; `Encoder` writes, `decode` reads,

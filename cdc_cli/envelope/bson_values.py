@@ -1,8 +1,8 @@
 """How BSON is decoded so that nothing changes silently on its way to JSON.
 
-Three kinds of BSON values would be serialised wrongly without an error: orjson prints NaN and the infinities as
-`null`, JSON readers differ about -0.0, and `Code` is a subclass of `str`. They arrive boxed; boxes exist only
-between the driver and the encoder.
+Three kinds of BSON values would be serialised wrongly without an error: orjson prints NaN and the infinities
+as `null`, JSON readers differ about -0.0, and `Code` is a subclass of `str`. They arrive boxed; boxes exist
+only between the driver and the encoder.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class BoxedCode:
         self.code = code
 
 
-def _box_double(value: Any) -> Any:
+def box_double(value: Any) -> Any:
+    """The double itself, or a box where plain JSON would not do."""
     if value and isfinite(value):
         return value
     if value == 0.0 and copysign(1.0, value) > 0:
@@ -60,7 +61,7 @@ def _box_code(value: Any) -> Any:
 class _DoubleDecoder(TypeDecoder):
     # A plain function costs less per value than a bound method, and this runs for every double.
     bson_type = float
-    transform_bson = staticmethod(_box_double)
+    transform_bson = staticmethod(box_double)
 
 
 class _CodeDecoder(TypeDecoder):
@@ -71,8 +72,8 @@ class _CodeDecoder(TypeDecoder):
 def codec_options() -> CodecOptions[dict[str, Any]]:
     """The options that every reader of MongoDB documents must use before it hands them to `Encoder`.
 
-    Dates are naive UTC `datetime` (half the price of aware ones), `DatetimeMS` outside the years 1-9999. UUIDs
-    stay `Binary`, because orjson would print a `uuid.UUID` as a plain string. Text must be valid UTF-8:
+    Dates are naive UTC `datetime` (half the price of aware ones), `DatetimeMS` outside the years 1-9999.
+    UUIDs stay `Binary`, because orjson would print a `uuid.UUID` as a plain string. Text must be valid UTF-8:
     `decode_document` is the ladder for the rest.
     """
     return CodecOptions(
@@ -87,8 +88,9 @@ def codec_options() -> CodecOptions[dict[str, Any]]:
 def decode_document(raw: bytes) -> dict[str, Any]:
     """Decode one BSON document, keeping text that is not UTF-8; about as fast as the driver when it is.
 
-    Bytes that are no UTF-8 (MongoDB stores them unchecked) become lone surrogates U+DC80-U+DCFF, one per byte,
-    which travel as `\\udcXX` escapes and can be turned back. Raises PoisonEvent for anything else undecodable.
+    Bytes that are no UTF-8 (MongoDB stores them unchecked) become lone surrogates U+DC80-U+DCFF, one per
+    byte, which travel as `\\udcXX` escapes and can be turned back. Raises PoisonEvent for anything else
+    undecodable.
     """
     options = codec_options()
     try:

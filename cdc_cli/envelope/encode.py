@@ -5,8 +5,9 @@ from __future__ import annotations
 from binascii import hexlify
 from typing import Any, Final
 
-from bson import Int64, ObjectId
+from bson import DBRef, Decimal128, Int64, ObjectId
 
+from cdc_cli.envelope.bson_values import BoxedCode, SpecialDouble
 from cdc_cli.envelope.exact_json import exact_json, exact_string
 from cdc_cli.envelope.fast_json import FastJson
 from cdc_cli.events import ChangeEvent, Operation
@@ -14,7 +15,10 @@ from cdc_cli.events import ChangeEvent, Operation
 VERSION: Final = 1
 
 _MAX_HEADS: Final = 10_000
-"""Beginnings of records kept, one per operation and collection; a bound for deployments with endless collections."""
+"""Beginnings of records kept, one per operation and collection: a bound where collections are endless."""
+
+_NUMERIC: Final = frozenset({dict, list, float, Decimal128, SpecialDouble, BoxedCode, DBRef})
+"""The types that are, or may hold, numbers of several types with the same value."""
 
 _Head = tuple[bytes, bytes]
 
@@ -22,8 +26,9 @@ _Head = tuple[bytes, bytes]
 class Encoder:
     """Encodes events one at a time; not thread-safe, make one per thread. Pure CPU, never blocks.
 
-    The key depends on the document's `_id` alone (and on the collection when `with_namespace`, for topics that
-    several collections share), so every event of a document lands in the same partition, whatever its operation.
+    The key depends on the document's `_id` alone (and on the collection when `with_namespace`, for topics
+    that several collections share), so every event of a document lands in the same partition, whatever its
+    operation.
     """
 
     def __init__(self, with_namespace: bool = False) -> None:
@@ -58,8 +63,10 @@ class Encoder:
             id_json = exact_string(value)
         elif kind is int or kind is Int64:
             id_json = b"%d" % value
-        else:
+        elif kind in _NUMERIC:
             return self._json.dumps(value), exact_json(value, canonical=True)
+        else:
+            id_json = self._json.dumps(value)
         return id_json, id_json
 
     def _rest(self, event: ChangeEvent) -> bytes:

@@ -17,9 +17,10 @@ _WITH_MICROSECONDS: Final = len('"2026-01-02T03:04:05.678000"')
 class FastJson:
     """Extended JSON of decoded BSON. Not thread-safe: it counts the wrappers of the document at hand.
 
-    In compact JSON the bytes `{"$` stand only where an object starts whose first key begins with `$`: inside a
-    string the quote would be escaped, and the quote that ends a string is never followed by `$`. So the output
-    holds as many of them as wrappers were made, or the document has fields of its own that look like a wrapper.
+    In compact JSON the bytes `{"$` stand only where an object starts whose first key begins with `$`: inside
+    a string the quote would be escaped, and the quote that ends a string is never followed by `$`. So the
+    output holds as many of them as wrappers were made, or the document has fields of its own that look like
+    a wrapper.
     """
 
     def __init__(self) -> None:
@@ -56,7 +57,7 @@ class FastJson:
 
 
 def _date(value: datetime) -> orjson.Fragment:
-    """orjson prints a date in a fifth of the time that `isoformat` takes, but with microseconds, or without any."""
+    """orjson prints a date in a fifth of the time of `isoformat`, but with microseconds, or without any."""
     text = orjson.dumps(value)
     if len(text) == _WITH_MICROSECONDS:
         return orjson.Fragment(b'{"$date":%bZ"}' % text[:-4])

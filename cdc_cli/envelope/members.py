@@ -1,4 +1,4 @@
-"""The members of a JSON object with the exact bytes of each value: nothing is lost by parsing and printing."""
+"""The members of a JSON object with each value's own bytes: nothing is lost by parsing and printing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INTEGER: Final = re.compile(r"-?[0-9]{1,18}")
 
 
 class Members:
-    """Typed access to what was found; every accessor raises PoisonEvent `envelope.malformed` on a wrong type."""
+    """Typed access to what was found; accessors raise PoisonEvent `envelope.malformed` on a wrong type."""
 
     def __init__(self, found: dict[str, tuple[Any, str]]) -> None:
         self._found = found
@@ -68,7 +68,7 @@ def malformed(reason: str) -> PoisonEvent:
 
 
 def top_level_members(value: bytes) -> Members:
-    """Parse one JSON object and nothing else; raises PoisonEvent `envelope.malformed`, whatever the garbage."""
+    """Parse one JSON object and nothing else; raises PoisonEvent `envelope.malformed` on any garbage."""
     try:
         return Members(_walk(value.decode("utf-8")))
     except (ValueError, IndexError) as exc:

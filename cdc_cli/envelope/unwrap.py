@@ -13,11 +13,26 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson import (
+    Binary,
+    Code,
+    DatetimeMS,
+    DBRef,
+    Decimal128,
+    Int64,
+    MaxKey,
+    MinKey,
+    ObjectId,
+    Regex,
+    Timestamp,
+)
 
 from cdc_cli.envelope.members import malformed
 
-_ISO_DATE: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z")
+_ISO_DATE: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,3})?Z", re.ASCII)
+_LONG: Final = re.compile(r"-?[0-9]{1,19}")
+# Python's own parsers also take spaces, underscores and other scripts' digits.
+_NUMBER: Final = re.compile(r"[-+]?(?:[0-9.]+(?:[eE][-+]?[0-9]+)?|Infinity|NaN)")
 _HEX_BYTE: Final = re.compile(r"[0-9a-f]{1,2}")
 _DOUBLES: Final = {"NaN", "Infinity", "-Infinity"}
 
@@ -46,7 +61,8 @@ def _int(value: Any) -> int:
 
 
 def _long(wrapper: dict[str, Any]) -> Int64:
-    value = int(_text(wrapper))
+    text = _text(wrapper)
+    value = int(text) if _LONG.fullmatch(text) else 2**63
     if not -(2**63) <= value < 2**63:
         raise ValueError("more than 64 bits")
     return Int64(value)
@@ -61,8 +77,15 @@ def _date(wrapper: dict[str, Any]) -> datetime | DatetimeMS:
     return datetime.fromisoformat(date[:-1])
 
 
-def _double(wrapper: dict[str, Any]) -> float:
+def _number(wrapper: dict[str, Any]) -> str:
     text = _text(wrapper)
+    if not _NUMBER.fullmatch(text):
+        raise ValueError("expected a number")
+    return text
+
+
+def _double(wrapper: dict[str, Any]) -> float:
+    text = _number(wrapper)
     value = float(text)
     if value - value != 0.0 and text not in _DOUBLES:
         raise ValueError("beyond a double")
@@ -118,7 +141,7 @@ UNWRAP: Final[Mapping[str, Callable[[dict[str, Any]], Any]]] = {
     "$oid": lambda wrapper: ObjectId(_text(wrapper)),
     "$date": _date,
     "$numberDouble": _double,
-    "$numberDecimal": lambda wrapper: Decimal128(_text(wrapper)),
+    "$numberDecimal": lambda wrapper: Decimal128(_number(wrapper)),
     "$numberInt": _long,
     "$numberLong": _long,
     "$binary": _binary,
@@ -132,4 +155,4 @@ UNWRAP: Final[Mapping[str, Callable[[dict[str, Any]], Any]]] = {
     "$maxKey": _marker(MaxKey),
     "$ref": _dbref,
 }
-"""By the first key of the wrapper. Functions raise PoisonEvent, or ValueError, TypeError, KeyError for the rest."""
+"""By the wrapper's first key; they raise PoisonEvent, ValueError, TypeError, KeyError, or bson's errors."""

@@ -1,13 +1,12 @@
 """The Extended JSON wrapper of every BSON type that JSON has no word for.
 
-`WRAPPERS` maps the exact Python type to a function that gives the wrapper as a dict whose first key starts with
-`$`. Both encoders use it, so they cannot disagree. One call makes exactly one such dict (nested ones come from
-nested values): the fast encoder counts on it.
+`WRAPPERS` maps the exact Python type to a function that gives the wrapper as a dict whose first key starts
+with `$`. Both encoders use it, so they cannot disagree. One call makes exactly one such dict (nested ones
+come from nested values): the fast encoder counts on it.
 """
 
 from __future__ import annotations
 
-import uuid
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -81,7 +80,6 @@ WRAPPERS: Final[Mapping[type, Callable[[Any], Wrapper]]] = {
     Decimal128: lambda value: {"$numberDecimal": str(value)},
     Binary: lambda value: _binary(value, value.subtype),
     bytes: _binary,
-    uuid.UUID: lambda value: _binary(value.bytes, 4),
     Timestamp: lambda value: {"$timestamp": {"t": value.time, "i": value.inc}},
     Regex: _regex,
     BoxedCode: lambda value: _code(value.code),
