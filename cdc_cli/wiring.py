@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from cdc_cli import __version__
@@ -57,7 +57,7 @@ def wire(settings: Settings, stop: threading.Event) -> Container:
     container.provide(TokenStore, _token_store)
     container.provide(WatchService, _watch_service)
     container.provide(SyncService, _sync_service)
-    container.provide(ReplayTools, lambda c: importlib.import_module("cdc_cli.wiring_replay").replay_tools(c))
+    container.provide(ReplayTools, _replay_tools)
     return container
 
 
@@ -319,3 +319,9 @@ def _assemble_sync(
         stop,
         abandon,
     )
+
+
+def _replay_tools(container: Container) -> Iterator[ReplayTools]:
+    from cdc_cli.wiring_replay import replay_tools
+
+    return replay_tools(container)

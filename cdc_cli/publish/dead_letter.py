@@ -13,6 +13,7 @@ from cdc_cli.publish import Record
 
 LONGEST_MESSAGE = 1000
 REPLAY_COUNT = "cdc.replay_count"
+NULL_VALUE = "cdc.origin.null_value"
 
 
 class Origin(NamedTuple):
@@ -37,10 +38,12 @@ def dead_letter(
 ) -> Record:
     """The record to publish; `stage` is capture, publish, consume or apply, `now` is epoch seconds.
 
-    `earlier` are the headers of a dead letter that failed again in a replay: its first origin and time are kept
-    and its replay count goes on.
+    `earlier` are the headers of a dead letter that failed again in a replay: its first origin (or that it never
+    had one), its first time and what else it said are kept; only the error is the new one.
     """
     known = {name: data for name, data in earlier if name.startswith(("cdc.", "__connect."))}
+    if "cdc.error.code" in known and "cdc.origin.topic" not in known:
+        origin = None
     headers: dict[str, str] = {
         "cdc.error.code": error.code,
         "cdc.error.stage": stage,
@@ -51,10 +54,10 @@ def dead_letter(
         **(extra or {}),
     }
     first = {"cdc.first_failed_at": f"{now:.3f}", REPLAY_COUNT: "0", **_origin(origin)}
-    encoded = {name: text.encode("utf-8", "replace") for name, text in {**first, **headers}.items()}
-    encoded.update({name: known[name] for name in first if name in known})
+    fresh = {name: text.encode("utf-8", "replace") for name, text in {**first, **headers}.items()}
+    encoded = {**known, **fresh, **{name: known[name] for name in first if name in known}}
     if value is None:
-        encoded["cdc.origin.null_value"] = b"true"
+        encoded[NULL_VALUE] = b"true"
     return Record(topic, key, value if value is not None or key is not None else b"", tuple(encoded.items()))
 
 

@@ -1,0 +1,108 @@
+"""The work of `cdc replay`: make the plan, show it, carry it out, say what became of it."""
+
+from __future__ import annotations
+
+import typer
+
+from cdc_cli.cli import replay_text as text
+from cdc_cli.cli.progress import progress_of
+from cdc_cli.cli.replay_request import Asked, handling_of, selection_of, topics_of
+from cdc_cli.cli.session import Session
+from cdc_cli.consume.ranges import Plan, make_plan
+from cdc_cli.errors import ExitCode
+from cdc_cli.retry import Stopped
+from cdc_cli.wiring import wire
+from cdc_cli.workers.replay import Replayer, ReplayTools
+from cdc_cli.workers.signals import stop_on_signals
+
+
+def run(session: Session, asked: Asked, execute: bool, allow_partial: bool) -> None:
+    """Ends with 1 when the plan cannot cover the request or something failed, with 130 when interrupted."""
+    with stop_on_signals(session.stop), wire(session.settings, session.stop) as container:
+        try:
+            code = _Run(session, asked, container.get(ReplayTools)).go(execute, allow_partial)
+        except Stopped:
+            session.output.note("interrupted: nothing was applied")
+            code = ExitCode.FORCED_INT
+    if code is not ExitCode.OK:
+        raise typer.Exit(int(code))
+
+
+class _Run:
+    """One run of the command."""
+
+    def __init__(self, session: Session, asked: Asked, tools: ReplayTools) -> None:
+        self._session = session
+        self._asked = asked
+        self._tools = tools
+        self._output = session.output
+        self._handling = handling_of(asked, session.settings)
+        self._selection = selection_of(asked, session.settings)
+
+    def go(self, execute: bool, allow_partial: bool) -> ExitCode:
+        plan = self._plan()
+        covered = not plan.gaps or allow_partial
+        described = text.Described(plan, self._asked, self._session.settings)
+        for line in described.lines(self._output):
+            self._output.text(line)
+        if execute and covered:
+            return self._execute(plan, described)
+        if not covered:
+            self._output.note("this does not cover what was asked for: --allow-partial replays what is there")
+        elif plan.length:
+            self._output.note("nothing was changed: this is the plan, --execute carries it out")
+        self._output.result(described.as_json(None), summary=described.summary(None), ok=covered)
+        return ExitCode.OK if covered else ExitCode.DIFFERS
+
+    def _plan(self) -> Plan:
+        tools, settings, now = self._tools, self._session.settings, self._session.clock.time()
+        request = self._asked.request(now)
+        group = f"{settings.group_id}-dlq" if request.backlog else None
+        tools.starter("connecting to Kafka", lambda: tools.reader.start(group))
+        topics = topics_of(self._asked, settings, tools.starter("listing topics", tools.admin.names))
+        partitions = tools.starter("looking up partitions", lambda: tools.reader.partitions(topics))
+        if request.offsets:
+            self._asked.check_partitions(partitions)
+            partitions = sorted(request.offsets)
+        retentions = tools.retentions(topics) if request.since_ms is not None else {}
+        plan: Plan = tools.starter(
+            "making the plan",
+            lambda: make_plan(tools.reader, request, partitions, retentions, int(now * 1000)),
+        )
+        return plan
+
+    def _execute(self, plan: Plan, described: text.Described) -> ExitCode:
+        replayer = self._tools.replayer(self._handling, self._selection)
+        started = self._session.clock.monotonic()
+        done = False
+        try:
+            with progress_of(self._output, self._session.clock, plan.length) as progress:
+                done = replayer.run(plan.ranges, lambda: progress(_passed(plan, replayer), replayer.tally))
+        finally:
+            if not done:
+                self._tell_rest(plan, replayer)
+        seconds = self._session.clock.monotonic() - started
+        for line in text.outcome(replayer.tally, seconds, done, self._asked.dead_letters):
+            self._output.text(line)
+        tally = replayer.tally
+        is_ok = done and not tally.failed and not tally.refused
+        self._output.result(
+            described.as_json(replayer, done), summary=described.summary(replayer, done, seconds), ok=is_ok
+        )
+        if not done:
+            return ExitCode.FORCED_INT
+        return ExitCode.OK if is_ok else ExitCode.DIFFERS
+
+    def _tell_rest(self, plan: Plan, replayer: Replayer) -> None:
+        """How far it got, and the options that go on from there."""
+        passed = _passed(plan, replayer)
+        self._output.note(f"ended early, after {passed} of {plan.length} records; what was applied stays")
+        if self._asked.dead_letters:
+            self._output.note("the same command goes on with the rest of the backlog")
+            return
+        for option in text.rest(plan, replayer.positions):
+            self._output.note(f"still to do: {option}")
+
+
+def _passed(plan: Plan, replayer: Replayer) -> int:
+    return sum(replayer.positions.get(p, first) - first for p, (first, _) in plan.ranges.items())
