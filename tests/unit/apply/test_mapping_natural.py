@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cdc_cli.apply.dates import iso_date
@@ -88,6 +88,8 @@ def test_a_string_is_never_taken_for_a_wrapper(text: str) -> None:
     assert json.loads(natural({"a": text, text.replace("\0", ""): [text]})) == {"a": text, text: [text]}
 
 
+@example("{", ":5}")
+@example('{"a":1,', ":5}")
 @given(st.text(st.sampled_from('{}"$:,[]'), max_size=6), st.text(st.sampled_from('{}"$:,[]5a'), max_size=6))
 def test_broken_json_stays_broken(before: str, after: str) -> None:
     text = f'{before}{{"$oid":"65a5f1c2e4b0a1b2c3d4e5f6"}}{after}'
