@@ -17,6 +17,8 @@ from bson import Decimal128, Int64, ObjectId, Regex, Timestamp
 from bson.binary import UuidRepresentation
 from bson.codec_options import CodecOptions, DatetimeConversion
 
+from cdc_cli.demo.stages import tables
+
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
     from pymongo.database import Database
@@ -80,11 +82,13 @@ def compare(database: Database[dict[str, Any]], postgres: Connection) -> Compari
     options: CodecOptions[dict[str, Any]] = CodecOptions(
         uuid_representation=UuidRepresentation.STANDARD, datetime_conversion=DatetimeConversion.DATETIME
     )
-    collections, tables = set(database.list_collection_names()), set(_tables(postgres))
+    with postgres.cursor() as cursor:
+        names = set(tables(cursor))
+    collections = set(database.list_collection_names())
     result = Comparison()
-    for name in sorted(collections | tables):
+    for name in sorted(collections | names):
         documents = database.get_collection(name, options).find() if name in collections else ()
-        result.add(documents, _rows(postgres, name) if name in tables else (), name)
+        result.add(documents, _rows(postgres, name) if name in names else (), name)
     return result
 
 
@@ -162,12 +166,6 @@ def _same(expected: Any, found: Any) -> bool:
 def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _tables(postgres: Connection) -> list[str]:
-    with postgres.cursor() as cursor:
-        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        return [name for (name,) in cursor.fetchall()]
 
 
 def _rows(postgres: Connection, table: str) -> Iterator[Row]:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from cdc_cli.demo.arrival import PARAMETERS
 from cdc_cli.demo.servers import EmbeddedKafka, EmbeddedMongo, EmbeddedPostgres, EmbeddedServer
 from cdc_cli.demo.words import COLLECTIONS, DATABASE, NAME
 
@@ -44,7 +45,7 @@ class Environment:
         self.folder = folder
         self.mongodb = EmbeddedMongo(folder / "mongodb", keep=keep)
         self.kafka = EmbeddedKafka(folder / "kafka", keep=keep)
-        self.postgres = EmbeddedPostgres(folder / "postgresql", keep=keep)
+        self.postgres = EmbeddedPostgres(folder / "postgresql", keep=keep, parameters=PARAMETERS)
 
     @property
     def servers(self) -> tuple[EmbeddedServer, ...]:

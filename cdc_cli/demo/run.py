@@ -17,6 +17,7 @@ from typing import Any
 
 from cdc_cli.clock import Clock
 from cdc_cli.demo import kept
+from cdc_cli.demo.arrival import last_commit
 from cdc_cli.demo.compare import Comparison, compare
 from cdc_cli.demo.environment import Environment
 from cdc_cli.demo.probe import Probe
@@ -111,7 +112,7 @@ class _Demo:
             self._start_services(stack, probe)
             stack.callback(stages.end)
             stages.start()
-            self._play_game(stack, mongo, probe, stages)
+            self._play_game(stack, mongo, postgres(), probe, stages)
             self._view.doing("everything has arrived: stopping cdc watch and cdc sync")
             exit_codes = self._drain()
             stages.end()
@@ -164,24 +165,24 @@ class _Demo:
         pids = ", ".join(f"{service.command} {service.pid}" for service in self._services)
         self._view.done(f"{'cdc watch and cdc sync':<34}{'pid ' + pids:<18}  {self._seconds['services']:.1f} s")
 
-    def _play_game(self, stack: ExitStack, mongo: Any, probe: Probe, stages: Stages) -> None:
+    def _play_game(self, stack: ExitStack, mongo: Any, postgres: Any, probe: Probe, stages: Stages) -> None:
         wishes = self._wishes
         writers = Writers(mongo, DATABASE, self._tally, wishes.changes, _WRITERS, self._clock)
         stack.callback(writers.end)
         self._view.doing(f"{_WRITERS} writers play the game")
-        began = self._clock.monotonic()
+        began = self._clock.time()
         probe.start()
         writers.start()
         while not writers.are_done:
-            if wishes.seconds is not None and self._clock.monotonic() - began >= wishes.seconds:
+            if wishes.seconds is not None and self._clock.time() - began >= wishes.seconds:
                 writers.end()
             probe.check()
             self._show(stages)
         probe.enough()
-        written = self._clock.monotonic()
+        written = self._clock.time()
         self._view.doing("waiting until everything has arrived")
         self._settle(probe, stages)
-        arrived = self._clock.monotonic()
+        arrived = last_commit(postgres) or written
         self._seconds |= {"writing": written - began, "behind": arrived - written, "pipeline": arrived - began}
 
     def _settle(self, probe: Probe, stages: Stages) -> None:

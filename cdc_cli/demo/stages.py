@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection
 
 _INTERVAL = 0.25
-_WINDOW = 12
-"""Samples over which rates are taken: three seconds."""
+_WINDOW = 16
+"""Samples over which rates are taken: four seconds, because the offsets in PostgreSQL move once a second."""
 _APPLIED = "SELECT coalesce(sum(next_offset), 0)::bigint FROM cdc.offsets WHERE topic = ANY (%s)"
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 
@@ -137,15 +137,20 @@ class Stages:
             self._error = self._error or error
 
 
+def tables(cursor: Any) -> list[str]:
+    """The tables that hold documents."""
+    cursor.execute(_TABLES)
+    return [name for (name,) in cursor.fetchall()]
+
+
 def _rows(cursor: Any) -> int:
     from psycopg2 import sql
 
-    cursor.execute(_TABLES)
-    tables = [name for (name,) in cursor.fetchall()]
-    if not tables:
+    names = tables(cursor)
+    if not names:
         return 0
     count = sql.SQL("(SELECT count(*) FROM public.{})")
-    cursor.execute(sql.SQL("SELECT ") + sql.SQL(" + ").join(count.format(sql.Identifier(name)) for name in tables))
+    cursor.execute(sql.SQL("SELECT ") + sql.SQL(" + ").join(count.format(sql.Identifier(name)) for name in names))
     return _number(cursor)
 
 
