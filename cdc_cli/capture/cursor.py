@@ -11,7 +11,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from bson import CodecOptions, Timestamp
+from bson import CodecOptions, Timestamp, decode
+from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
@@ -19,6 +20,8 @@ from pymongo.errors import PyMongoError
 from cdc_cli.events import Mark, ResumeToken
 
 log = logging.getLogger(__name__)
+
+_RAW = CodecOptions(document_class=RawBSONDocument)
 
 AWAIT_MS = 1000
 """How long the server waits for a first change before it answers with none."""
@@ -46,7 +49,7 @@ class ChangeCursor:
         """Start the stream; returns at once with the token to resume from, the first changes come by `more`."""
         self._session = self._client.start_session(causal_consistency=False)
         reply = self._run({"aggregate": 1, "pipeline": list(stages), "cursor": {"batchSize": 0}})
-        return self._reply(reply["cursor"], "firstBatch")
+        return self._reply(reply, "firstBatch")
 
     def more(self, batch_size: int) -> Reply:
         """The next changes; waits `AWAIT_MS` for a first one."""
@@ -58,7 +61,7 @@ class ChangeCursor:
                 "maxTimeMS": AWAIT_MS,
             }
         )
-        return self._reply(reply["cursor"], "nextBatch")
+        return self._reply(reply, "nextBatch")
 
     def close(self) -> None:
         """Kill the cursor if it can be reached quickly; never raises."""
@@ -75,7 +78,11 @@ class ChangeCursor:
                 session.end_session()
 
     def _run(self, command: dict[str, Any]) -> Any:
-        return self._database.command(command, codec_options=self._codec, session=self._session)
+        """The reply's cursor, decoded by our codec. `command` itself would leave the codec's type decoders out
+        without a word, and NaN would become null on its way to JSON.
+        """
+        reply = self._database.command(command, codec_options=_RAW, session=self._session)
+        return decode(reply["cursor"].raw, self._codec)
 
     def _reply(self, cursor: Mapping[str, Any], batch: str) -> Reply:
         self._id = cursor["id"]
