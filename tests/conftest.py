@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["tests.support.fixtures"]
+pytest_plugins = ["tests.support.fixtures", "tests.support.pipeline"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

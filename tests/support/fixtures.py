@@ -59,7 +59,8 @@ def mongo(tmp_path_factory: Factory) -> Iterator[EmbeddedMongo]:
 def kafka(tmp_path_factory: Factory) -> Iterator[ApacheKafka]:
     """Apache Kafka, shared by the session, with a second door that `kafka_proxy` stands in front of."""
     proxied = Listener("PROXIED", free_port(), advertised=f"127.0.0.1:{free_port()}")
-    with started(ApacheKafka(tmp_path_factory.mktemp("kafka"), listeners=[proxied])) as server:
+    properties = {"group.min.session.timeout.ms": "1000"}
+    with started(ApacheKafka(tmp_path_factory.mktemp("kafka"), listeners=[proxied], properties=properties)) as server:
         yield server
 
 
