@@ -42,7 +42,7 @@ class Capture(Protocol):
         ...
 
     def read(self) -> Captured | Mark | None:
-        """The next change; or, where the stream is quiet, a newer mark; or None after about a second of nothing.
+        """The next change; or, where the stream is quiet, a newer mark; or None after a moment of nothing.
 
         Raises what `open` raises.
         """

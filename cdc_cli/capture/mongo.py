@@ -22,6 +22,7 @@ from cdc_cli.capture.cursor import ChangeCursor, Reply, change_stream_stage
 from cdc_cli.capture.decode import event_of, position_of
 from cdc_cli.capture.errors import TOKEN_UNUSABLE, TOO_LARGE, translate
 from cdc_cli.capture.pipeline import match_stage
+from cdc_cli.capture.read_ahead import ReadAhead
 from cdc_cli.capture.start import Start
 from cdc_cli.errors import PoisonEvent
 from cdc_cli.events import Mark, Position
@@ -31,6 +32,8 @@ from cdc_cli.settings.models import MongoSettings
 log = EventLog(__name__)
 
 _BATCH = 2000
+_PATIENCE = 0.25
+"""Seconds that `read` waits for an answer: the caller looks after other things in between."""
 _RAW_FOR = 1000
 """Events read raw after one that could not be decoded, before the fast way is tried again."""
 _SLIM: dict[str, Any] = {"$project": {"fullDocument": 0, "fullDocumentBeforeChange": 0, "updateDescription": 0}}
@@ -59,7 +62,7 @@ class MongoCapture:
         self._start = start
         self._codec = codec
         self._decode_document = decode_document
-        self._cursor: ChangeCursor | None = None
+        self._batches: ReadAhead | None = None
         self._pending: Iterator[Mapping[str, Any]] = iter(())
         self._mode = _Mode.FAST
         self._raw_left = 0
@@ -86,10 +89,10 @@ class MongoCapture:
         return self._capture(change)
 
     def close(self) -> None:
-        cursor, self._cursor = self._cursor, None
+        batches, self._batches = self._batches, None
         self._pending = iter(())
-        if cursor is not None:
-            cursor.close()
+        if batches is not None:
+            batches.close()
 
     def _start_at(self, after: Mark | None) -> tuple[int, int] | None:
         """A mark without a token (set by an operator) and a first start name a time instead."""
@@ -110,7 +113,7 @@ class MongoCapture:
             settings.database is None,
         )
         reply = cursor.open([stage, match_stage(settings), *([_SLIM] if slim else [])])
-        self._cursor, self._alive = cursor, reply.alive
+        self._batches, self._alive = ReadAhead(cursor, self._mode is _Mode.FAST), reply.alive
         if self._last is None or (start_at is not None and reply.token):
             self._last = Mark(dict(reply.token or {}), self._previous, start_at, is_event=False)
         return self._last
@@ -136,13 +139,14 @@ class MongoCapture:
         try:
             if not self._alive:
                 self._reopen_ended()
-            assert self._cursor is not None, "read() before open()"
-            reply = self._cursor.more(_BATCH if self._mode in (_Mode.FAST, _Mode.RAW) else 1)
+            assert self._batches is not None, "read() before open()"
+            size = _BATCH if self._mode in (_Mode.FAST, _Mode.RAW) else 1
+            reply = self._batches.take(size, _PATIENCE)
         except (OperationFailure, InvalidBSON) as exc:
             return self._recover(exc)
         except Exception as exc:
             raise translate("reading the change stream", exc) from exc
-        return self._take(reply)
+        return self._take(reply) if reply is not None else None
 
     def _take(self, reply: Reply) -> Mark | Captured | None:
         self._alive = reply.alive

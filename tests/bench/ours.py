@@ -1,0 +1,68 @@
+"""Our services, by the same wiring as the commands: `{"service": "watch"|"sync", "settings": {...}, "events": N}`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+import time
+from pathlib import Path
+
+from cdc_cli.checkpoint import TokenRecord, Writer
+from cdc_cli.checkpoint.stores import make_store
+from cdc_cli.clock import SystemClock
+from cdc_cli.events import Mark
+from cdc_cli.observe.counters import Counters
+from cdc_cli.settings.models import Settings
+from cdc_cli.wiring import wire
+from cdc_cli.workers.runtime import tune_collector
+from cdc_cli.workers.services import SyncService, WatchService
+from cdc_cli.workers.supervisor import Supervisor
+from tests.bench.measure import Meter
+
+APPLIED = ("inserted", "updated", "deleted", "stale", "merged")
+
+
+def main() -> None:
+    arguments = json.loads(sys.argv[1])
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
+    settings = Settings.model_validate(arguments["settings"])
+    stop = threading.Event()
+    if "start_at" in arguments:
+        _begin_at(settings, arguments["start_at"])
+    with wire(settings, stop) as container:
+        counters = container.get(Counters)
+        service = container.get(WatchService) if arguments["service"] == "watch" else container.get(SyncService)
+        names = ("published",) if arguments["service"] == "watch" else APPLIED
+        first = "read" if arguments["service"] == "watch" else "consumed"
+        service.prepare()
+        tune_collector()
+        supervisor = Supervisor(stop, SystemClock(), 30)
+        meter = Meter()
+        meter.start()
+        service.spawn(supervisor)
+        while not counters.get(first) and not stop.is_set():
+            time.sleep(0.002)
+        if arguments["service"] == "sync":
+            meter.start()
+        while sum(counters.get(name) for name in names) < arguments["events"] and not stop.is_set():
+            time.sleep(0.02)
+        meter.stop(arguments["events"])
+        supervisor.join()
+        service.close()
+
+
+def _begin_at(settings: Settings, time_and_increment: list[int]) -> None:
+    """A token that names a cluster time, as `cdc token reset --to-datetime` writes it."""
+    Path(settings.token_store.file.path).parent.mkdir(parents=True, exist_ok=True)
+    store = make_store(settings, SystemClock(), lambda seconds: bool(time.sleep(seconds)))
+    store.acquire()
+    mark = Mark({}, None, (time_and_increment[0], time_and_increment[1]), False)
+    stream = f"database {settings.mongodb.database}"
+    store.save(TokenRecord(mark, stream, "", "", "", time.time(), Writer("bench", 0, "0"), "bench"))
+    store.release()
+
+
+if __name__ == "__main__":
+    main()
