@@ -1,1 +1,1 @@
-"""Benchmarks on real servers: they report, they judge nothing. `python -m tests.bench --quick` takes about three minutes."""
+"""Benchmarks on real servers: they report and judge nothing. `python -m tests.bench --quick` takes three minutes."""
