@@ -8,6 +8,7 @@ from cdc_cli.cli import replay_text as text
 from cdc_cli.cli.progress import progress_of
 from cdc_cli.cli.replay_request import Asked, handling_of, selection_of, topics_of
 from cdc_cli.cli.session import Session
+from cdc_cli.consume.letters import backlog_group
 from cdc_cli.consume.ranges import Plan, make_plan
 from cdc_cli.errors import ExitCode
 from cdc_cli.retry import Stopped
@@ -57,7 +58,7 @@ class _Run:
     def _plan(self) -> Plan:
         tools, settings, now = self._tools, self._session.settings, self._session.clock.time()
         request = self._asked.request(now)
-        group = f"{settings.group_id}-dlq" if request.backlog else None
+        group = backlog_group(settings.group_id) if request.backlog else None
         tools.starter("connecting to Kafka", lambda: tools.reader.start(group))
         topics = topics_of(self._asked, settings, tools.starter("listing topics", tools.admin.names))
         partitions = tools.starter("looking up partitions", lambda: tools.reader.partitions(topics))

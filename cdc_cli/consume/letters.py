@@ -44,6 +44,11 @@ class Again(NamedTuple):
     headers: Sequence[tuple[str, bytes]]
 
 
+def backlog_group(group_id: str) -> str:
+    """The group whose offsets mark the dead letters that were not replayed yet; it never has members."""
+    return f"{group_id}-dlq"
+
+
 def read_letter(partition: Partition, record: RawRecord) -> Letter:
     """Whatever stands in the topic; headers that are missing or not ours read as empty."""
     about = {name: data.decode("utf-8", "replace") for name, data in record.headers or () if data is not None}

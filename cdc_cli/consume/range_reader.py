@@ -3,12 +3,15 @@
 The end of a partition is what a fetch says (the high watermark), not only what ListOffsets says: the broker in
 memory names the beginning of its last batch there. Positions are the driver's own, because a stretch may end
 with offsets that hold no record (transaction markers, compaction).
+
+Partitions that are done are taken out of the assignment and never paused: kafka-python 3.0.12 parks what it had
+fetched of a paused partition, and as long as others are read it never takes it up again after a resume.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from kafka import KafkaConsumer, TopicPartition
@@ -100,7 +103,8 @@ class KafkaPythonRangeReader:
             return {}
         fetched = self._fetch(timeout, max_records)
         found: dict[Partition, Sequence[RawRecord]] = {}
-        for partition, (_, end) in list(self._ranges.items()):
+        done = set()
+        for partition, (_, end) in self._ranges.items():
             records = fetched.get(partition, ())
             if records and records[-1].offset >= end:
                 records = [record for record in records if record.offset < end]
@@ -108,8 +112,10 @@ class KafkaPythonRangeReader:
                 found[partition] = records
             self._reached[partition] = min(end, self._position(partition))
             if self._reached[partition] == end:
-                del self._ranges[partition]
-                self._driver.pause(TopicPartition(*partition))
+                done.add(partition)
+        if done:
+            self._ranges = {p: r for p, r in self._ranges.items() if p not in done}
+            self._keep(self._ranges)
         return found
 
     def positions(self) -> Mapping[Partition, int]:
@@ -135,36 +141,39 @@ class KafkaPythonRangeReader:
     def _look(
         self, offsets: Mapping[Partition, int], answer: Callable[[Partition, Sequence[RawRecord]], _T]
     ) -> dict[Partition, _T]:
-        """Fetch once at each offset and keep the answer; what has been answered is paused."""
+        """Fetch at each offset and keep the answer to what comes first."""
         found: dict[Partition, _T] = {}
-        if not offsets:
-            return found
         self._assign(offsets)
         until = time.monotonic() + _PEEK_SECONDS
-        while len(found) < len(offsets):
+        while missing := offsets.keys() - found.keys():
+            self._keep(missing)
             fetched = self._fetch(0.25, _PEEK_RECORDS)
-            for partition in offsets.keys() - found.keys():
+            for partition in missing:
                 records = fetched.get(partition, ())
                 if records or self._position(partition) > offsets[partition]:
                     found[partition] = answer(partition, records)
-                    self._driver.pause(TopicPartition(*partition))
-            if time.monotonic() > until:
-                missing = min(offsets.keys() - found.keys())
+            if not fetched and time.monotonic() > until:
+                topic, number = min(missing)
                 raise Retryable(
-                    f"Kafka does not deliver {missing.topic} partition {missing.number} at {offsets[missing]}",
+                    f"Kafka does not deliver {topic} partition {number}",
                     "check that the brokers are up, and that this user may read the topic",
                     "kafka.silent",
                 )
         return found
 
     def _assign(self, offsets: Mapping[Partition, int]) -> None:
-        def assign() -> None:
-            self._driver.assign([TopicPartition(*p) for p in offsets])
-            self._driver.resume(*self._driver.paused())
+        def seek() -> None:
             for partition, offset in offsets.items():
                 self._driver.seek(TopicPartition(*partition), offset)
 
-        self._guarded("positioning the reader", assign)
+        self._keep(offsets)
+        self._guarded("positioning the reader", seek)
+
+    def _keep(self, partitions: Collection[Partition]) -> None:
+        """Assign these; those that were assigned before keep their positions."""
+        if partitions:
+            wanted = [TopicPartition(*p) for p in sorted(partitions)]
+            self._guarded("assigning partitions", lambda: self._driver.assign(wanted))
 
     def _fetch(self, timeout: float, max_records: int) -> dict[Partition, Sequence[RawRecord]]:
         try:
