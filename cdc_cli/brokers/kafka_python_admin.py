@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient, NewTopic
 
+from cdc_cli.brokers.kafka_python_client import make
 from cdc_cli.brokers.kafka_python_errors import translate
 from cdc_cli.errors import ConfigError
 from cdc_cli.settings.models import TopicSettings
@@ -67,7 +68,7 @@ class KafkaPythonAdmin:
         with self._lock:
             try:
                 if self._client is None:
-                    self._client = KafkaAdminClient(**self._options)
+                    self._client = make(KafkaAdminClient, self._options)
                 return use(self._client)
             except Exception as exc:
                 raise translate(doing, exc) from exc

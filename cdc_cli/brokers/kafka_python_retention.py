@@ -8,6 +8,7 @@ from typing import Any
 
 from kafka.admin import ConfigResource, KafkaAdminClient
 
+from cdc_cli.brokers.kafka_python_client import make
 from cdc_cli.observe.log import EventLog
 
 log = EventLog(__name__)
@@ -23,7 +24,7 @@ def retentions(options: Mapping[str, Any], topics: Collection[str]) -> Mapping[s
         return {}
     client: Any = None
     try:
-        client = KafkaAdminClient(**options)
+        client = make(KafkaAdminClient, options)
         found = client.describe_configs([ConfigResource("TOPIC", topic) for topic in topics])
     except Exception as exc:
         log.debug("topics.not_described", "the retention of the topics is not known: %s", exc)

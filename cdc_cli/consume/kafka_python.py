@@ -17,6 +17,7 @@ from kafka import errors as kafka_errors
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.structs import OffsetAndMetadata
 
+from cdc_cli.brokers.kafka_python_client import make
 from cdc_cli.brokers.kafka_python_errors import translate
 from cdc_cli.consume import Partition, RawRecord, Rebalance
 from cdc_cli.errors import CdcError, PositionLost, TryLater
@@ -100,7 +101,7 @@ class KafkaPythonConsumer:
 
     def start(self) -> None:
         try:
-            self._consumer = KafkaConsumer(**self._options)
+            self._consumer = make(KafkaConsumer, self._options)
         except Exception as exc:
             raise translate("connecting to Kafka", exc) from exc
         self._subscribe(self._topics())

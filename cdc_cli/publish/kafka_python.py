@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 
-from kafka import KafkaProducer, TopicPartition
+from kafka import TopicPartition
 
+from cdc_cli.brokers.kafka_python_client import Producer, make
 from cdc_cli.brokers.kafka_python_errors import translate
 from cdc_cli.errors import CdcError, PoisonEvent, Retryable
 from cdc_cli.publish import Delivery, Record
@@ -26,6 +29,7 @@ log = logging.getLogger(__name__)
 _NEVER_MS = 2**31 - 1
 _OVERHEAD = 1024
 """Bytes of headers and framing around key and value, generously."""
+_LOOK_EVERY = 0.002
 
 
 class KafkaPythonPublisher:
@@ -33,11 +37,11 @@ class KafkaPythonPublisher:
 
     def __init__(self, options: Mapping[str, Any], settings: KafkaSettings) -> None:
         self._options = {
+            "max_block_ms": 15_000,
             **options,
             "acks": "all",
             "enable_idempotence": True,
             "delivery_timeout_ms": _NEVER_MS,
-            "max_block_ms": 15_000,
             "max_request_size": settings.create_topics.max_message_size,
             "linger_ms": int(settings.producer.linger * 1000),
             "batch_size": settings.producer.batch_size,
@@ -51,10 +55,11 @@ class KafkaPythonPublisher:
         self._largest = settings.create_topics.max_message_size - _OVERHEAD
         self._producer: Any = None
         self._places: dict[str, list[TopicPartition]] = {}
+        self._pause = threading.Event()
 
     def start(self) -> None:
         try:
-            self._producer = KafkaProducer(**self._options)
+            self._producer = make(Producer, self._options)
         except Exception as exc:
             raise translate("connecting to Kafka", exc) from exc
 
@@ -87,11 +92,15 @@ class KafkaPythonPublisher:
         """Nothing to do: the driver's own thread completes the deliveries."""
 
     def flush(self, timeout: float) -> bool:
-        try:
-            self._producer.flush(timeout)
-        except Exception as exc:
-            log.debug("flush ended early: %s", exc)
-            return False
+        """The driver's own flush takes its timeout once per batch, so that it only begins here."""
+        if self._producer is None:
+            return True
+        accumulator, deadline = self._producer._accumulator, time.monotonic() + timeout
+        with _hurry(self._producer):
+            while accumulator.has_incomplete:
+                if time.monotonic() >= deadline:
+                    return False
+                self._pause.wait(_LOOK_EVERY)
         return True
 
     def rotate(self) -> None:
@@ -108,6 +117,8 @@ class KafkaPythonPublisher:
 
     def _look_up(self, topic: str) -> list[TopicPartition]:
         """The topic's partitions, by number; blocks for metadata the first time."""
+        if self._producer is None:
+            raise Retryable("there is no connection to Kafka", "the last attempt to make one failed")
         try:
             found = self._producer.partitions_for(topic)
         except Exception as exc:
@@ -130,6 +141,17 @@ class KafkaPythonPublisher:
         closer.start()
         closer.join(2.0)
         sender.join(2.0)
+
+
+@contextmanager
+def _hurry(producer: Any) -> Iterator[None]:
+    """Batches do not wait for more records meanwhile, whatever `linger_ms` says."""
+    producer._accumulator.begin_flush()
+    try:
+        producer._sender.wakeup()
+        yield
+    finally:
+        producer._accumulator._flushes_in_progress.decrement()
 
 
 def _close_quietly(producer: Any) -> None:
