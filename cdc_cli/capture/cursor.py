@@ -28,9 +28,12 @@ AWAIT_MS = 1000
 
 
 class Reply(NamedTuple):
-    """A batch in stream order and the post-batch token; `alive` is False once the server ended the stream."""
+    """A batch in stream order, its BSON size in bytes, and the post-batch token; `alive` is False once the server
+    ended the stream.
+    """
 
     changes: Sequence[Mapping[str, Any]]
+    size: int
     token: ResumeToken | None
     alive: bool
 
@@ -48,20 +51,17 @@ class ChangeCursor:
     def open(self, stages: Sequence[Mapping[str, Any]]) -> Reply:
         """Start the stream; returns at once with the token to resume from, the first changes come by `more`."""
         self._session = self._client.start_session(causal_consistency=False)
-        reply = self._run({"aggregate": 1, "pipeline": list(stages), "cursor": {"batchSize": 0}})
-        return self._reply(reply, "firstBatch")
+        return self._run({"aggregate": 1, "pipeline": list(stages), "cursor": {"batchSize": 0}}, "firstBatch")
 
     def more(self, batch_size: int) -> Reply:
         """The next changes; waits `AWAIT_MS` for a first one."""
-        reply = self._run(
-            {
-                "getMore": self._id,
-                "collection": "$cmd.aggregate",
-                "batchSize": batch_size,
-                "maxTimeMS": AWAIT_MS,
-            }
-        )
-        return self._reply(reply, "nextBatch")
+        command = {
+            "getMore": self._id,
+            "collection": "$cmd.aggregate",
+            "batchSize": batch_size,
+            "maxTimeMS": AWAIT_MS,
+        }
+        return self._run(command, "nextBatch")
 
     def close(self) -> None:
         """Kill the cursor if it can be reached quickly; never raises."""
@@ -77,16 +77,15 @@ class ChangeCursor:
             if session is not None:
                 session.end_session()
 
-    def _run(self, command: dict[str, Any]) -> Any:
+    def _run(self, command: dict[str, Any], batch: str) -> Reply:
         """The reply's cursor, decoded by our codec. `command` itself would leave the codec's type decoders out
         without a word, and NaN would become null on its way to JSON.
         """
         reply = self._database.command(command, codec_options=_RAW, session=self._session)
-        return decode(reply["cursor"].raw, self._codec)
-
-    def _reply(self, cursor: Mapping[str, Any], batch: str) -> Reply:
+        raw = reply["cursor"].raw
+        cursor = decode(raw, self._codec)
         self._id = cursor["id"]
-        return Reply(cursor[batch], cursor.get("postBatchResumeToken"), bool(self._id))
+        return Reply(cursor[batch], len(raw), cursor.get("postBatchResumeToken"), bool(self._id))
 
 
 def change_stream_stage(

@@ -32,6 +32,8 @@ from cdc_cli.settings.models import MongoSettings
 log = EventLog(__name__)
 
 _BATCH = 2000
+_BATCH_BYTES = 4 << 20
+"""A batch is asked for in events; about so many bytes of BSON, several times that when decoded, and two at once."""
 _PATIENCE = 0.25
 """Seconds that `read` waits for an answer: the caller looks after other things in between."""
 _RAW_FOR = 1000
@@ -66,6 +68,7 @@ class MongoCapture:
         self._pending: Iterator[Mapping[str, Any]] = iter(())
         self._mode = _Mode.FAST
         self._raw_left = 0
+        self._batch = _BATCH
         self._last: Mark | None = None
         self._previous: Position | None = None
         self._alive = True
@@ -140,8 +143,8 @@ class MongoCapture:
             if not self._alive:
                 self._reopen_ended()
             assert self._batches is not None, "read() before open()"
-            size = _BATCH if self._mode in (_Mode.FAST, _Mode.RAW) else 1
-            reply = self._batches.take(size, _PATIENCE)
+            count = self._batch if self._mode in (_Mode.FAST, _Mode.RAW) else 1
+            reply = self._batches.take(count, _PATIENCE)
         except (OperationFailure, InvalidBSON) as exc:
             return self._recover(exc)
         except Exception as exc:
@@ -151,6 +154,8 @@ class MongoCapture:
     def _take(self, reply: Reply) -> Mark | Captured | None:
         self._alive = reply.alive
         if reply.changes:
+            average = reply.size / len(reply.changes)
+            self._batch = max(1, min(_BATCH, int(_BATCH_BYTES / average)))
             self._pending = iter(reply.changes)
             return self._capture(next(self._pending))
         token = dict(reply.token) if reply.token is not None else None
