@@ -1,0 +1,43 @@
+"""`python -m tests.faults --minutes 10 --seed N`: the long run, with its figures and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.faults.longrun.run import LongRun
+
+
+def main() -> int:
+    """0 = passed. On a failure the seed, the plan and the folder with all logs are printed, and the folder is kept."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, help="instead of --minutes")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--rate", type=float, default=150.0, help="operations per second of the writers")
+    parser.add_argument("--keep", action="store_true", help="keep the folder with logs and data also when passed")
+    options = parser.parse_args()
+    seconds = options.seconds if options.seconds is not None else options.minutes * 60
+    folder = Path(tempfile.mkdtemp(prefix=f"cdc-faults-{options.seed}-"))
+    folder.chmod(0o755)
+    began = time.monotonic()
+    run = LongRun(options.seed, seconds, folder, options.rate, lambda line: print(line, flush=True))
+    figures = run.run()
+    print(f"\n{figures.table()}\n\n{time.monotonic() - began:.0f} s in all")
+    if figures.failures:
+        print(f"seed {options.seed}; the plan so far:")
+        print("\n".join(f"  {episode}" for episode in run.plan))
+        print(f"logs and data: {folder}")
+        return 1
+    if not options.keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

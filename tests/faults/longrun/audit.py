@@ -1,0 +1,54 @@
+"""An audit trail inside PostgreSQL: every write of a row or of a tombstone, in the order in which it took effect.
+
+The sequence number is taken while the row is locked, so that per document it gives the order of the commits; what
+was rolled back is not in it.
+"""
+
+from __future__ import annotations
+
+from tests.faults.history import Written
+from tests.faults.invariants import Violation, rows_never_go_back
+from tests.support.rows import query
+
+_SET_UP = """
+CREATE SCHEMA audit;
+CREATE TABLE audit.trail (seq bigserial PRIMARY KEY, name text, _id text, _id_type text, position text, gone boolean);
+CREATE FUNCTION audit.note_row() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  INSERT INTO audit.trail (name, _id, _id_type, position, gone)
+  VALUES (TG_TABLE_NAME, NEW._id, NEW._id_type, NEW.cdc_position, false); RETURN NULL; END $$;
+CREATE FUNCTION audit.note_tombstone() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  INSERT INTO audit.trail (name, _id, _id_type, position, gone)
+  SELECT t.table_name, NEW._id, NEW._id_type, NEW.position, true FROM cdc.tables t WHERE t.id = NEW.table_id;
+  RETURN NULL; END $$;
+CREATE FUNCTION audit.attach() RETURNS event_trigger LANGUAGE plpgsql AS $$ DECLARE made record; BEGIN
+  FOR made IN SELECT objid, schema_name, object_identity FROM pg_event_trigger_ddl_commands()
+               WHERE object_type = 'table' LOOP
+    IF made.schema_name = 'public' THEN
+      EXECUTE format('CREATE TRIGGER audit AFTER INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION audit.note_row()',
+                     made.object_identity);
+    ELSIF made.object_identity = 'cdc.tombstones' THEN
+      EXECUTE 'CREATE TRIGGER audit AFTER INSERT OR UPDATE ON cdc.tombstones
+               FOR EACH ROW EXECUTE FUNCTION audit.note_tombstone()';
+    END IF;
+  END LOOP; END $$;
+CREATE EVENT TRIGGER audit ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION audit.attach();
+"""
+
+
+def install(dsn: str) -> None:
+    """To be called before the pipeline makes its tables."""
+    query(dsn, _SET_UP)
+
+
+def trail(dsn: str) -> list[Written]:
+    """Every write so far."""
+    rows = query(dsn, "SELECT name, _id, _id_type, position, gone FROM audit.trail ORDER BY seq")
+    return [
+        Written(f"{name} {id_} {kind}", position, None if gone else "") for name, id_, kind, position, gone in rows
+    ]
+
+
+def regressions(dsn: str) -> tuple[int, list[Violation]]:
+    """How many writes there were, and those that went back (I3)."""
+    written = trail(dsn)
+    return len(written), rows_never_go_back(written)

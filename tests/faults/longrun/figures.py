@@ -1,0 +1,99 @@
+"""The figures of a run: collected as it goes, printed as one table, judged at the end."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Figures:
+    """Counts of one run; `failures` says in sentences why it is not passed."""
+
+    seed: int
+    acknowledged: int = 0
+    unknown: int = 0
+    changes: int = 0
+    records: int = 0
+    repeated: int = 0
+    written: int = 0
+    rows: int = 0
+    lost: int = 0
+    disorder: int = 0
+    regressions: int = 0
+    token_ahead: int = 0
+    offset_ahead: int = 0
+    token_moments: int = 0
+    offset_moments: int = 0
+    unseen_moments: int = 0
+    planted: int = 0
+    dead_letters: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    kills: int = 0
+    exits: Counter[str] = field(default_factory=Counter)
+    recovery: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    drain_seconds: float = 0.0
+    sigterm_seconds: list[float] = field(default_factory=list)
+    peaks: dict[str, dict[str, int]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def fail(self, sentence: str) -> None:
+        self.failures.append(sentence)
+
+    def table(self) -> str:
+        """Everything, for people."""
+        sigterm = max(self.sigterm_seconds, default=0.0)
+        lines = [
+            ("seed", self.seed),
+            ("writes acknowledged / unknown", f"{self.acknowledged} / {self.unknown}"),
+            ("changes in MongoDB", self.changes),
+            ("records in Kafka (sent again)", f"{self.records} ({self.repeated}, {_share(self.repeated, self.changes)})"),
+            ("writes in PostgreSQL", self.written),
+            ("rows compared", self.rows),
+            ("lost", self.lost),
+            ("order violations in Kafka (I6)", self.disorder),
+            ("regressions in PostgreSQL (I3)", self.regressions),
+            ("token ahead (I4)", f"{self.token_ahead} at {self.token_moments} moments"),
+            ("offset ahead (I5)", f"{self.offset_ahead} at {self.offset_moments} moments"),
+            ("moments not seen, server down", self.unseen_moments),
+            ("dead letters planted / found", f"{self.planted} / {self.dead_letters}"),
+            ("faults", sum(self.faults.values())),
+            ("kills of watch and sync", self.kills),
+            ("exits by themselves", _counts(self.exits) or "none"),
+            ("drain at the end, seconds", f"{self.drain_seconds:.1f}"),
+            ("SIGTERM to exit, seconds, max", f"{sigterm:.1f} of {len(self.sigterm_seconds)}"),
+            *((f"{name}: max RSS MiB / threads / fds", _peaks(peaks)) for name, peaks in self.peaks.items()),
+        ]
+        width = max(len(name) for name, _ in lines)
+        text = [f"{name.ljust(width)}  {value}" for name, value in lines]
+        return "\n".join([*text, "", self._recovery(), "", "PASSED" if not self.failures else self._failed()])
+
+    def _recovery(self) -> str:
+        rows = [f"{'seconds from heal to recovered':32} {'n':>3} {'p50':>6} {'p95':>6} {'max':>6}"]
+        everything = [seconds for values in self.recovery.values() for seconds in values]
+        for name, values in [*sorted(self.recovery.items()), ("all", everything)]:
+            found = sorted(values)
+            if found:
+                rows.append(
+                    f"{name:32} {len(found):3} {_at(found, 0.5):6.1f} {_at(found, 0.95):6.1f} {found[-1]:6.1f}"
+                )
+        return "\n".join(rows)
+
+    def _failed(self) -> str:
+        return "\n".join(["FAILED", *(f"  - {failure}" for failure in self.failures)])
+
+
+def _at(values: list[float], share: float) -> float:
+    return values[min(len(values) - 1, int(share * len(values)))]
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "-"
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{name} x {count}" for name, count in sorted(counter.items()))
+
+
+def _peaks(peaks: dict[str, int]) -> str:
+    return f"{peaks.get('rss', 0) // 1024} / {peaks.get('threads', 0)} / {peaks.get('fds', 0)}"

@@ -1,0 +1,184 @@
+"""PostgreSQL as far as the writer's contract goes: transactions, the guard, tombstones, the fence, the ledger.
+
+It merges batches with the product's own `merge`; the guard itself is SQL, and is tested on a real server
+(tests/contract/test_applier.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from cdc_cli.apply import Applied, Change, Fenced, Rejected
+from cdc_cli.apply.merge import Key, merge
+from cdc_cli.consume import Partition
+from cdc_cli.errors import PoisonEvent, Retryable
+from tests.faults.history import OffsetStored, Rewound, Written
+
+if TYPE_CHECKING:
+    from tests.faults.simulation.scheduler import Process
+    from tests.faults.simulation.world import World
+
+_LOCK_TIMEOUT = 3.0
+
+
+class Database:
+    """What is committed: it survives everything but being restored."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.rows: dict[Key, tuple[bytes, str | None]] = {}
+        self.offsets: dict[Partition, int] = {}
+        self.owners: dict[Partition, str] = {}
+        self.writing: Counter[Partition] = Counter()
+        self._dump: tuple[dict[Key, tuple[bytes, str | None]], dict[Partition, int], dict[Partition, str]] | None = None
+
+    def dump(self) -> None:
+        """A backup, or what a replica that lags has."""
+        self._dump = (dict(self.rows), dict(self.offsets), dict(self.owners))
+
+    def rewind(self) -> bool:
+        """Go back to the dump; whether there was one."""
+        if self._dump is None:
+            return False
+        self.rows, self.offsets, self.owners = (dict(part) for part in self._dump)  # type: ignore[assignment]
+        rows = {document_name(key): (p.decode(), state) for key, (p, state) in self.rows.items()}
+        self._world.record(Rewound(rows, {tuple(p): offset for p, offset in self.offsets.items()}))
+        return True
+
+    def write(self, change: Change, applied: Applied) -> None:
+        """One row under the guard; a tombstone counts as a row that is as new."""
+        key = (change.table, change.id_type, change.id)
+        known, state = self.rows.get(key, (b"", None))
+        if change.position <= known:
+            applied.stale += 1
+            return
+        if change.document is None:
+            applied.deleted += state is not None
+            applied.stale += state is None
+            new = None
+        else:
+            applied.inserted += state is None
+            applied.updated += state is not None
+            new = str(json.loads(change.document)["v"])
+        self.rows[key] = (change.position, new)
+        self._world.record(Written(document_name(key), change.position.decode(), new))
+
+
+def document_name(key: Key) -> str:
+    """The name that the source uses for the document of this row."""
+    table, kind, id_ = key
+    return f"{table.split('.', 1)[1]}/{kind}/{id_.decode()}"
+
+
+class SimApplier:
+    """Implements Applier for one process."""
+
+    def __init__(self, world: World, process: Process, owner: str) -> None:
+        self._world = world
+        self._process = process
+        self._owner = owner
+
+    def apply(self, changes: Sequence[Change], partitions: Collection[Partition]) -> Applied:
+        world, database = self._world, self._world.database
+        self._process.check()
+        wanted = sorted(partitions)
+        world.crash_point(self._process, "before a transaction")
+        fail_early(world)
+        check_owner(world, wanted, self._owner)
+        transaction = Transaction(world, self._process, wanted)
+        try:
+            world.scheduler.sleep(world.latency("postgres.slow"))
+            world.crash_point(self._process, "inside a transaction")
+            if world.happens("postgres.fails", 0.04):
+                raise Retryable("write a batch: deadlock detected", code="postgres.40P01")
+            applied = self._commit(changes)
+        finally:
+            transaction.end()
+        world.crash_point(self._process, "after a transaction")
+        if world.happens("postgres.unknown", 0.08):
+            raise Retryable("write a batch: connection lost at COMMIT", code="postgres.connection")
+        assert database is world.database
+        return applied
+
+    def _commit(self, changes: Sequence[Change]) -> Applied:
+        merged = merge(changes, "delete")
+        applied = Applied(ignored=merged.ignored)
+        for table in merged.tables:
+            for change in [*table.upserts, *table.deletes]:
+                candidate: Change | None = change
+                while candidate is not None and b'"plant":"unwritable"' in (candidate.document or b""):
+                    applied.rejected.append(Rejected(candidate, PoisonEvent("22P02", code="postgres.22P02")))
+                    candidate = merged.next_after(candidate)
+                if candidate is not None:
+                    self._world.database.write(candidate, applied)
+        applied.merged = merged.merged
+        return applied
+
+
+class SimLedger:
+    """Implements Ledger for one process."""
+
+    def __init__(self, world: World, process: Process, owner: str) -> None:
+        self._world = world
+        self._process = process
+        self._owner = owner
+
+    def claim(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+        world, database = self._world, self._world.database
+        self._process.check()
+        fail_early(world)
+        until = world.scheduler.now + _LOCK_TIMEOUT
+        while any(database.writing[partition] for partition in partitions):
+            if world.scheduler.now > until:
+                raise Retryable("claim partitions: lock timeout", code="postgres.55P03")
+            world.scheduler.sleep(0.05)
+        database.owners.update(dict.fromkeys(partitions, self._owner))
+        stored = {p: database.offsets[p] for p in partitions if p in database.offsets}
+        world.crash_point(self._process, "after a claim")
+        if world.happens("postgres.unknown", 0.1):
+            raise Retryable("claim partitions: connection lost at COMMIT", code="postgres.connection")
+        return stored
+
+    def store(self, offsets: Mapping[Partition, int]) -> None:
+        if not offsets:
+            return
+        world, database = self._world, self._world.database
+        self._process.check()
+        world.crash_point(self._process, "before storing offsets")
+        fail_early(world)
+        check_owner(world, sorted(offsets), self._owner)
+        for partition, offset in sorted(offsets.items()):
+            database.offsets[partition] = offset
+            world.record(OffsetStored(tuple(partition), offset))
+        world.crash_point(self._process, "after storing offsets")
+        if world.happens("postgres.unknown", 0.08):
+            raise Retryable("store offsets: connection lost at COMMIT", code="postgres.connection")
+
+
+class Transaction:
+    """Holds the locks of its partitions until it ends; a killed client's are let go by the server."""
+
+    def __init__(self, world: World, process: Process, partitions: Sequence[Partition]) -> None:
+        self._writing = world.database.writing
+        self._partitions = partitions
+        self._writing.update(partitions)
+        self._process = process
+
+    def end(self) -> None:
+        self._writing.subtract(self._partitions)
+
+
+def fail_early(world: World) -> None:
+    """The way there, and an error before anything is done."""
+    world.scheduler.sleep(world.latency("postgres.slow"))
+    if world.happens("postgres.fails", 0.04):
+        raise Retryable("PostgreSQL: connection refused", code="postgres.connection")
+
+
+def check_owner(world: World, partitions: Sequence[Partition], owner: str) -> None:
+    lost = [p for p in partitions if world.database.owners.get(p) != owner]
+    if lost:
+        raise Fenced(lost)
