@@ -10,17 +10,21 @@ import typer
 
 from cdc_cli.cli.options import OutputOpt
 from cdc_cli.cli.output import Mark, OutputFormat
+from cdc_cli.errors import ExitCode
 
 if TYPE_CHECKING:
     from cdc_cli.cli.session import Session
     from cdc_cli.demo.summary import Report
 
 _CHANGES = 20_000
+_ENOUGH = 25.0
+"""Seconds of the game after which the default number of changes is given up: a slow machine shall not take minutes."""
 _LONGEST_STOP = 45.0
 """Seconds from a signal to the end of the process, whatever hangs."""
 
-EventsOpt = Annotated[int | None, typer.Option(min=1, help=f"So many changes by the game. [default: {_CHANGES}]")]
-SecondsOpt = Annotated[float | None, typer.Option(min=1, help="Play the game for so long instead.")]
+_DEFAULT = f"[default: {_CHANGES}, or fewer after {_ENOUGH:.0f} s]"
+EventsOpt = Annotated[int | None, typer.Option(min=1, help=f"So many changes. {_DEFAULT}")]
+SecondsOpt = Annotated[float | None, typer.Option(min=1, help="Play for so long instead.")]
 KeepOpt = Annotated[bool, typer.Option("--keep", help="Leave the servers running, to look around.")]
 StopOpt = Annotated[
     Path | None, typer.Option("--stop", metavar="FOLDER", help="End the servers of an earlier --keep, and do no more.")
@@ -36,8 +40,9 @@ def demo(
 ) -> None:
     """Try it: a game on embedded MongoDB, Kafka and PostgreSQL, and a check that no change is lost.
 
-    Needs neither a configuration nor servers, only the extra: pip install 'cdc-toolkit\\[demo]'. Everything lives in a
-    temporary folder, which is removed at the end. Exits 1 when a row differs from its document.
+    Needs no configuration and no servers, only the extra: pip install 'cdc-toolkit\\[demo]'.
+
+    Everything lives in a temporary folder, which is removed at the end. Exits 1 when a row differs from its document.
     """
     from cdc_cli.cli.session import open_session
 
@@ -47,11 +52,12 @@ def demo(
         if stop is not None:
             _stop(session, stop)
             return
-        changes = (events or _CHANGES) if seconds is None else None
-        report = _run(session, changes, seconds, keep)
+        if events is None and seconds is None:
+            events, seconds = _CHANGES, _ENOUGH
+        report = _run(session, events, seconds, keep)
         _print(session, report, keep)
         if report.problems:
-            raise typer.Exit(1)
+            raise typer.Exit(int(ExitCode.DIFFERS))
 
 
 def _stop(session: Session, folder: Path) -> None:
@@ -64,18 +70,23 @@ def _stop(session: Session, folder: Path) -> None:
 
 
 def _run(session: Session, changes: int | None, seconds: float | None, keep: bool) -> Report:
+    import tempfile
+
+    from cdc_cli.demo.abort import abort, quiet_drivers
     from cdc_cli.demo.progress import view_on
     from cdc_cli.demo.run import Wishes, run_demo
     from cdc_cli.workers.deadline import gone_in_time
     from cdc_cli.workers.signals import stop_on_signals
 
     out, environment = session.output, session.request.environment
+    folder = Path(tempfile.mkdtemp(prefix="cdc-demo-"))
     with (
-        gone_in_time(session.stop, lambda: _LONGEST_STOP),
-        stop_on_signals(session.stop),
+        quiet_drivers(),
+        gone_in_time(session.stop, lambda: _LONGEST_STOP, leave=lambda code: abort(folder, code)),
+        stop_on_signals(session.stop, leave=lambda code: abort(folder, code)),
         view_on(sys.stderr, environment, out.is_interactive, out.note, session.clock) as view,
     ):
-        return run_demo(Wishes(changes, seconds, keep), view, session.clock, session.stop)
+        return run_demo(folder, Wishes(changes, seconds, keep), view, session.clock, session.stop)
 
 
 def _print(session: Session, report: Report, keep: bool) -> None:

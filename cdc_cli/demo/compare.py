@@ -121,7 +121,7 @@ def as_json(value: Any) -> Any:
         case ObjectId() | UUID() | Decimal128():
             return str(value)
         case datetime():
-            return f"{value:%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}Z"
+            return value.isoformat(timespec="milliseconds") + "Z"
         case bytes():
             return b64encode(value).decode()
         case Timestamp():

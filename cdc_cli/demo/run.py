@@ -6,7 +6,6 @@ KeyboardInterrupt, and the exit stack ends what was begun, in the opposite order
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +28,7 @@ from cdc_cli.demo.summary import Report, Server
 from cdc_cli.demo.versions import TITLES, kafka_client, versions
 from cdc_cli.demo.words import DATABASE, PROBES
 from cdc_cli.demo.writers import Tally, Writers
-from cdc_cli.errors import Fatal
+from cdc_cli.errors import CdcError, Fatal
 
 _STEP = 0.1
 _READY = 60.0
@@ -40,38 +39,38 @@ _WRITERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the command line asked for: so many changes, or so many seconds of them."""
+    """What the command line asked for: so many changes, so many seconds of them, or what is reached first."""
 
     changes: int | None
     seconds: float | None
     keep: bool
 
 
-def run_demo(wishes: Wishes, view: View, clock: Clock, stop: threading.Event) -> Report:
-    """Play it all and measure. Blocks for most of a minute.
+def run_demo(folder: Path, wishes: Wishes, view: View, clock: Clock, stop: threading.Event) -> Report:
+    """Play it all in `folder` and measure. Blocks for most of a minute.
 
     With `keep` and a full run the servers stay, else neither a process nor the folder does; of a failure the logs
     stay. Raises CdcError, and KeyboardInterrupt when `stop` was set.
     """
-    folder = Path(tempfile.mkdtemp(prefix="cdc-demo-"))
     environment = Environment(folder, wishes.keep)
-    has_failed, has_ended = True, False
+    has_ended, needs_logs = False, False
     try:
-        with _translated():
+        with _translated(folder):
             report = _Demo(environment, wishes, view, clock, stop).play()
-        has_failed, has_ended = bool(report.problems), True
+        has_ended, needs_logs = True, bool(report.problems)
         return report
-    except KeyboardInterrupt:
-        has_failed = False
+    except Exception as error:
+        # Only what somebody is told about may stay.
+        needs_logs = not isinstance(error, CdcError) or str(folder) in error.message + error.hint
         raise
     finally:
         if not (wishes.keep and has_ended):
             environment.stop()
-            environment.remove(but_logs=has_failed)
+            environment.remove(but_logs=needs_logs)
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(folder: Path) -> Iterator[None]:
     """A server that breaks down under the demonstration is no bug of ours."""
     import psycopg2
     from kafka.errors import KafkaError
@@ -82,7 +81,7 @@ def _translated() -> Iterator[None]:
     except (PyMongoError, psycopg2.Error, KafkaError) as exc:
         raise ServerError(
             f"an embedded server failed during the demonstration: {type(exc).__name__}: {exc}",
-            "is there enough memory and disk space? Then try again, or use servers of your own (examples/)",
+            f"is there enough memory and disk space? The logs are in {folder}",
         ) from exc
 
 
@@ -121,10 +120,10 @@ class _Demo:
             return self._report(mongo, postgres(), probe, stages, comparison, exit_codes)
 
     def _start_servers(self) -> None:
-        self._view.doing("starting MongoDB, a Kafka broker and PostgreSQL")
+        self._view.doing(f"starting MongoDB, a Kafka broker and PostgreSQL in {self._environment.folder}")
 
         def is_up(server: EmbeddedServer) -> None:
-            self._view.done(f"{TITLES[server.name]:<34}{server.address:<18}{server.started_in:.1f} s")
+            self._view.done(f"{TITLES[server.name]:<24}{server.address:<24}{server.started_in:.1f} s")
 
         began = self._clock.monotonic()
         self._environment.start(is_up)
@@ -162,8 +161,8 @@ class _Demo:
         self._view.doing("waiting for the first change to arrive (the consumer group forms)")
         self._until(probe.has_first_arrived, "the first change to arrive")
         self._seconds["services"] = self._clock.monotonic() - began
-        pids = ", ".join(f"{service.command} {service.pid}" for service in self._services)
-        self._view.done(f"{'cdc watch and cdc sync':<34}{'pid ' + pids:<18}  {self._seconds['services']:.1f} s")
+        pids = ", ".join(str(service.pid) for service in self._services)
+        self._view.done(f"{'cdc watch, cdc sync':<24}{'pid ' + pids:<24}{self._seconds['services']:.1f} s")
 
     def _play_game(self, stack: ExitStack, mongo: Any, postgres: Any, probe: Probe, stages: Stages) -> None:
         wishes = self._wishes
@@ -197,8 +196,7 @@ class _Demo:
             self._show(stages)
 
     def _show(self, stages: Stages) -> None:
-        goal = None if self._wishes.changes is None else self._wishes.changes
-        self._view.show(stages.latest, stages.rates, goal)
+        self._view.show(stages.latest, stages.rates, self._wishes.changes)
         self._pause()
 
     def _drain(self) -> dict[str, int | None]:
@@ -220,7 +218,8 @@ class _Demo:
     ) -> Report:
         numbers, last = versions(mongo, postgres), stages.latest
         servers = tuple(
-            Server(TITLES[server.name], numbers[server.name], server.address) for server in self._environment.servers
+            Server(server.name, TITLES[server.name], numbers[server.name], server.address)
+            for server in self._environment.servers
         )
         return Report(
             operations=self._tally.by_operation(),
@@ -257,6 +256,7 @@ class _Demo:
 
     def _check(self) -> None:
         if self._stop.is_set():
+            self._view.doing("interrupted: stopping everything that was started")
             raise KeyboardInterrupt
 
 

@@ -20,7 +20,7 @@ Request = InsertOne[Document] | UpdateOne | ReplaceOne[Document] | DeleteOne
 
 SEASON: Document = {"_id": "season-7", "played": 0, "champion": None}
 """The one document, in `matches`, that all storylines write to: order is hardest to keep where everybody writes."""
-_BULK = 40
+_BULK = 100
 _TRADE = 4
 _FEW = 20
 

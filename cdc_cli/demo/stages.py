@@ -64,7 +64,7 @@ class Stages:
         self._written = written
         self._lag = lag
         self._clock = clock
-        self._samples: deque[Sample] = deque([Sample(clock.monotonic(), 0, 0, 0, 0, 0, 0.0)], maxlen=_WINDOW)
+        self._samples: deque[Sample] = deque(maxlen=_WINDOW)
         self._sent = dict.fromkeys((*map(topic, COLLECTIONS), DEAD_LETTERS), 0)
         self._is_over = threading.Event()
         self._error: BaseException | None = None
@@ -74,6 +74,7 @@ class Stages:
         ]
 
     def start(self) -> None:
+        self._samples.append(self._sample())
         for thread in self._threads:
             thread.start()
 
@@ -86,7 +87,7 @@ class Stages:
 
     @property
     def latest(self) -> Sample:
-        """Raises the error that ended the looking."""
+        """The newest sample; there is one after `start`. Raises the error that ended the looking."""
         if self._error is not None:
             raise self._error
         return self._samples[-1]

@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import cdc_cli
 from cdc_cli.demo.compare import Comparison
 from cdc_cli.demo.probe import Latency
 
+_KEPT_UP = 2.0
+"""A pipeline that ends so many seconds after the writers was not what limited the rate."""
 LATENCY = "from MongoDB's acknowledgement (w: majority) to the row being visible in PostgreSQL"
 RATE = "from the first write to MongoDB to the last row in PostgreSQL"
 
@@ -19,6 +22,7 @@ class Server:
     """What took part, and where it listens."""
 
     name: str
+    title: str
     version: str
     address: str
 
@@ -101,21 +105,25 @@ class Report:
         }
 
     def lines(self) -> Iterator[str]:
-        """For people: the verdict first comes from the caller, these are the figures."""
+        """The figures for people, at most 80 columns wide."""
         found, times = self.comparison, self.latency
         kinds = ", ".join(f"{count:,} {name}s" for name, count in self.operations.items())
-        yield f"events      {self.written:,}  ({kinds}; {self.transactions:,} transactions)"
-        yield f"documents   {found.documents:,}, each compared with its row"
-        yield f"rows        {found.rows:,}  lost {found.lost:,}  extra {found.extra:,}  differing {found.differing:,}"
-        yield f"throughput  {self.events_per_second:,.0f} events/s  {RATE} ({self.seconds['pipeline']:.1f} s)"
-        yield f"            the last row came {self.seconds['behind']:.2f} s after the last write"
-        yield (
-            f"latency     p50 {_text(times.p50)}  p99 {_text(times.p99)}  max {_text(times.max)}  "
-            f"({times.samples:,} marker documents)"
-        )
-        yield f"            {LATENCY}"
-        names = ", ".join(f"{server.name} {server.version}" for server in self.servers)
-        yield f"with        {names}; {self.kafka_client}"
+        yield f"events      {self.written:<9,} {kinds}"
+        yield f"{'':<21} in {self.transactions:,} transactions and many bulks; {self.probes:,} latency markers"
+        yield f"documents   {found.documents:<9,} each compared with its row"
+        yield f"rows        {found.rows:<9,} {found.lost:,} lost, {found.extra:,} extra, {found.differing:,} differing"
+        rate = f"{self.events_per_second:,.0f}/s"
+        yield f"throughput  {rate:<9} first write to last row in {self.seconds['pipeline']:.1f} s; {self._pace()}"
+        yield f"{'':<21} the last row came {max(self.seconds['behind'], 0):.1f} s after the last write"
+        yield f"latency     p50 {_text(times.p50)}, p99 {_text(times.p99)}, max {_text(times.max)}: from MongoDB's"
+        yield "            acknowledgement (w: majority) to the row being visible; of that,"
+        yield "            the broker's poll takes up to 250 ms, collecting a batch 100 ms"
+        yield f"took part   {', '.join(f'{server.title} {server.version}' for server in self.servers)},"
+        yield f"            {self.kafka_client}, cdc {cdc_cli.__version__}"
+
+    def _pace(self) -> str:
+        """Whether the figure is the pipeline's limit, or only the game's pace."""
+        return "the game set the pace," if self.seconds["behind"] < _KEPT_UP else "the pipeline set the pace,"
 
 
 def _ms(seconds: float | None) -> float | None:

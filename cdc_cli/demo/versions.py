@@ -11,8 +11,8 @@ from typing import Any
 from cdc_cli.demo.servers.base import packaged
 
 TITLES = {
-    "mongodb": "MongoDB, replica set",
-    "tansu": "Tansu, a Kafka broker in memory",
+    "mongodb": "MongoDB",
+    "tansu": "Tansu (Kafka)",
     "postgresql": "PostgreSQL",
 }
 """How the servers are called in front of people."""
