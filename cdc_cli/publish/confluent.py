@@ -1,7 +1,7 @@
 """The publisher over confluent-kafka (librdkafka), the faster driver: extra `confluent`.
 
-Delivery reports run only inside `poll` and `flush`, on our thread. A full local queue is back-pressure
-(BufferError): poll and try again. A fatal error needs a new producer, which is what `rotate` makes.
+Delivery reports run only inside `poll` and `flush`, on our thread. The local queue has no bound of its own: what
+may be in flight is the caller's to decide. A fatal error needs a new producer, which is what `rotate` makes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class ConfluentPublisher:
             "batch.size": settings.producer.batch_size,
             "compression.type": settings.producer.compression,
             "allow.auto.create.topics": False,
-            "queue.buffering.max.messages": 200_000,
+            "queue.buffering.max.messages": 0,
+            "queue.buffering.max.kbytes": 2**31 - 1,
             "reconnect.backoff.max.ms": 2_000,
             "log_level": 3,
         }

@@ -389,6 +389,23 @@ def test_send_never_waits_for_the_broker_so_that_the_bound_on_memory_is_the_call
     assert failures(deliveries) == []
 
 
+def test_librdkafka_has_no_bound_of_its_own_below_the_callers(
+    kafka: ApacheKafka, kafka_proxy: Proxy, topic_prefix: str
+) -> None:
+    pytest.importorskip("confluent_kafka")
+    with KafkaSite(kafka.bootstrap, topic_prefix) as real:
+        site = RealSite(real, kafka_proxy, "confluent")
+        topic = site.create("a", 1)
+        publisher = site.publisher()
+        publisher.start()
+        settle(publisher, [publisher.send(Record(topic, b"k", b""))])
+        site.silence()
+        record = Record(topic, b"k", b"")
+        for _ in range(210_000):
+            publisher.send(record)
+        publisher.close(0)
+
+
 def test_rotating_leaves_no_threads_behind(site: Site, publisher: Publisher) -> None:
     topic = site.create("a", 1)
     publisher.rotate()
