@@ -20,7 +20,7 @@ from kafka.structs import OffsetAndMetadata
 from cdc_cli.brokers.kafka_python_client import make
 from cdc_cli.brokers.kafka_python_errors import translate
 from cdc_cli.consume import Partition, RawRecord, Rebalance
-from cdc_cli.errors import CdcError, PositionLost, TryLater
+from cdc_cli.errors import CdcError, PositionLost, Retryable, TryLater
 from cdc_cli.observe.log import EventLog
 from cdc_cli.settings.models import KafkaSettings
 
@@ -147,6 +147,14 @@ class KafkaPythonConsumer:
             wanted = [TopicPartition(*p) for p in partitions]
             first = self._consumer.beginning_offsets(wanted, timeout_ms=15_000)
             end = self._consumer.end_offsets(wanted, timeout_ms=15_000)
+            unknown = set(wanted) - (first.keys() & end.keys())
+            if unknown:
+                # a topic that was made a moment ago: the driver leaves out what its metadata does not have yet
+                raise Retryable(
+                    f"Kafka does not know {len(unknown)} of {len(wanted)} partitions yet",
+                    "do the topics still exist?",
+                    "kafka.partition_unknown",
+                )
             return {p: (first[TopicPartition(*p)], end[TopicPartition(*p)]) for p in partitions}
 
         return self._guarded("looking up the offsets that Kafka keeps", ask)
