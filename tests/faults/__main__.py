@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.faults.longrun.run import LongRun
+from tests.faults.longrun.run import LongRun, Options
 
 
 def main() -> int:
@@ -21,12 +21,16 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--rate", type=float, default=150.0, help="operations per second of the writers")
     parser.add_argument("--keep", action="store_true", help="keep the folder with logs and data also when passed")
+    parser.add_argument("--client", default="", help="kafka-python or confluent; the seed chooses when not given")
+    parser.add_argument("--only", default="", help="names of faults, with commas between: 'kill sync,kafka reset'")
     options = parser.parse_args()
     seconds = options.seconds if options.seconds is not None else options.minutes * 60
     folder = Path(tempfile.mkdtemp(prefix=f"cdc-faults-{options.seed}-"))
     folder.chmod(0o755)
     began = time.monotonic()
-    run = LongRun(options.seed, seconds, folder, options.rate, lambda line: print(line, flush=True))
+    only = [name.strip() for name in options.only.split(",") if name.strip()]
+    asked = Options(options.seed, seconds, folder, options.rate, options.client, only)
+    run = LongRun(asked, lambda line: print(line, flush=True))
     figures = run.run()
     print(f"\n{figures.table()}\n\n{time.monotonic() - began:.0f} s in all")
     if figures.failures:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 DIRECTIONS = ("up", "down", "both")
@@ -35,6 +35,11 @@ DECK: tuple[tuple[str, str, int], ...] = (
 """Kind, what it hits, and how often it is in the deck; the network faults come on top, one per link and kind."""
 
 
+def name_of(kind: str, target: str) -> str:
+    """What a fault is called: that of a link has its name in front."""
+    return f"{target} {kind}" if kind in NETWORK else kind
+
+
 class Fault(NamedTuple):
     """One fault: begins `at` seconds into its episode and lasts `seconds`."""
 
@@ -48,7 +53,7 @@ class Fault(NamedTuple):
     @property
     def name(self) -> str:
         """What recovery times are grouped by."""
-        return f"{self.target} {self.kind}" if self.kind in NETWORK else self.kind
+        return name_of(self.kind, self.target)
 
     def __str__(self) -> str:
         details = f" {self.direction}" if self.direction else ""
@@ -66,8 +71,11 @@ class Episode(NamedTuple):
         return f"episode {self.number}: " + "; ".join(map(str, self.faults))
 
 
-def episodes(seed: int) -> Iterator[Episode]:
-    """Endless; every kind comes once before the shuffled deck begins anew, so a long run meets them all."""
+def episodes(seed: int, only: Collection[str] = ()) -> Iterator[Episode]:
+    """Endless; every kind comes once before the shuffled deck begins anew, so a long run meets them all.
+
+    `only` are names of faults to choose from (`kill sync`, `kafka reset`): to look for the cause of a failure.
+    """
     rng = random.Random(f"plan/{seed}")
     deck: list[tuple[str, str]] = []
     number = 0
@@ -76,7 +84,7 @@ def episodes(seed: int) -> Iterator[Episode]:
         chosen: list[tuple[str, str]] = []
         for _ in range(rng.choice((1, 1, 1, 2, 2, 3))):
             if not deck:
-                deck = _shuffled(rng)
+                deck = _shuffled(rng, only)
             card = next((c for c in deck if not _clashes(c, chosen)), None)
             if card is not None:
                 deck.remove(card)
@@ -84,9 +92,13 @@ def episodes(seed: int) -> Iterator[Episode]:
         yield Episode(number, tuple(_fault(rng, *card) for card in chosen))
 
 
-def _shuffled(rng: random.Random) -> list[tuple[str, str]]:
+def _shuffled(rng: random.Random, only: Collection[str]) -> list[tuple[str, str]]:
     deck = [(kind, target) for kind, target, times in DECK for _ in range(times)]
     deck += [(kind, link) for kind in NETWORK for link in LINKS]
+    if only:
+        deck = [card for card in deck if name_of(*card) in only]
+        if not deck:
+            raise ValueError(f"no fault has one of the names {sorted(only)}")
     rng.shuffle(deck)
     return deck
 

@@ -12,8 +12,6 @@ import threading
 import time
 from typing import Any
 
-import bson
-from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, WriteConcern
 from pymongo.errors import BulkWriteError, PyMongoError
 
@@ -42,8 +40,9 @@ class Writers:
             for number in range(count)
         ]
         self._threads = [threading.Thread(target=w.work, name=f"writer-{w.number}") for w in self._writers]
-        self.poisoned: list[bytes] = []
-        """The `_id`s of documents that no one can decode."""
+        self.poisoned: list[str] = []
+        """The `_id`s of documents that cannot be rows."""
+        self._rng = random.Random(f"{seed}/poison")
         self._poison_due = 0.0
 
     def start(self) -> None:
@@ -74,17 +73,16 @@ class Writers:
         self._running.set()
 
     def poison(self) -> None:
-        """Now and then, a document with a string that is not UTF-8: nobody downstream can decode it."""
+        """Now and then, a document with an `_id` too long for PostgreSQL's index: no table can hold it."""
         if time.monotonic() < self._poison_due:
             return
         self._poison_due = time.monotonic() + _POISON_EVERY
-        id_ = f"poison-{len(self.poisoned)}"
-        raw = bson.encode({"_id": id_, "text": "XXXX"}).replace(b"XXXX", b"\xed\xa0\x80\xff")
+        id_ = f"poison-{len(self.poisoned)}-" + self._rng.randbytes(6000).hex()
         try:
-            self.database[POISON].insert_one(RawBSONDocument(raw))
+            self.database[POISON].insert_one({"_id": id_})
         except PyMongoError:
             return
-        self.poisoned.append(id_.encode())
+        self.poisoned.append(id_)
 
     def finish(self) -> None:
         """Ends the threads; raises what one of them raised."""
