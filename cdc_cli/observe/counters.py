@@ -22,6 +22,8 @@ KNOWN: Mapping[str, str] = {
     "deleted": "rows deleted",
     "stale": "changes refused because the row is newer",
     "merged": "changes superseded by a newer one in the same batch",
+    "ignored": "records with nothing to write: document gone at look-up, or a delete and on_delete is ignore",
+    "dropped": "records dropped because their partition was taken away, its new owner reads them again",
     "adjusted": "values changed because PostgreSQL cannot hold them, by kind",
     "batches": "transactions committed in PostgreSQL",
     "retries": "failures that were retried, by stage",

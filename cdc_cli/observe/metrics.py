@@ -36,6 +36,8 @@ METRICS: Mapping[str, Public] = {
     "deleted": Public("cdc_events_applied_total", ("op", "delete")),
     "stale": Public("cdc_events_skipped_total", ("reason", "stale")),
     "merged": Public("cdc_events_skipped_total", ("reason", "merged")),
+    "ignored": Public("cdc_events_skipped_total", ("reason", "ignored")),
+    "dropped": Public("cdc_events_skipped_total", ("reason", "dropped")),
     "adjusted": Public("cdc_values_adjusted_total", free="kind"),
     "batches": Public("cdc_batches_applied_total"),
     "retries": Public("cdc_retries_total", free="stage"),

@@ -79,6 +79,7 @@ class Watcher:
         self._last: Mark | None = None
         self._careful = 0
         self._unseen = 0
+        self._read = self._given_up = 0
         self._acknowledged = 0
         self._progress_at = clock.monotonic()
 
@@ -100,7 +101,7 @@ class Watcher:
                 self._reopen(exc)
                 continue
             except PositionLost as exc:
-                self._lost(exc)
+                self._skip_gap(exc)
                 continue
             try:
                 self._handle(item)
@@ -126,6 +127,7 @@ class Watcher:
     def _handle(self, item: Captured | Mark | None) -> None:
         if isinstance(item, Captured):
             self._unseen += 1
+            self._read += 1
             self._last = item.mark
             if self._careful:
                 self._forward_alone(item)
@@ -171,6 +173,12 @@ class Watcher:
             self._counters.add("published", acknowledged - self._acknowledged)
             self._acknowledged = acknowledged
 
+    def _count_given_up(self) -> None:
+        """What was read and is neither acknowledged nor under way any more is read again (invariant I9)."""
+        given_up = self._read - self._given_up - self._tracker.acknowledged
+        self._given_up += given_up
+        self._counters.add("replayed", given_up)
+
     def _has_room(self) -> bool:
         tracker, bounds = self._tracker, self._bounds
         return tracker.in_flight < bounds.events and tracker.in_flight_bytes < bounds.size
@@ -212,12 +220,19 @@ class Watcher:
 
     def _reopen(self, error: Retryable) -> None:
         """MongoDB failed: wait, then go on after the last change that was read."""
-        self._pause(self._source_backoff, error)
-        if not self._stop.is_set():
+        while not self._stop.is_set():
+            self._pause(self._source_backoff, error)
             try:
                 self._open(self._last)
+                return
             except Retryable as again:
-                log.debug("retry.failed", "still failing: %s", again.message)
+                error = again
+
+    def _skip_gap(self, error: PositionLost) -> None:
+        try:
+            self._lost(error)
+        except Retryable as again:
+            self._reopen(again)
 
     def _replay(self, error: Retryable) -> None:
         """Kafka failed: wait, replace the producer, read again from the last safe mark."""
@@ -225,8 +240,8 @@ class Watcher:
             self._pause(self._kafka_backoff, error)
             try:
                 self._publisher.rotate()
-                abandoned = self._tracker.reset()
-                self._counters.add("replayed", abandoned)
+                self._tracker.reset()
+                self._count_given_up()
                 self._open(self._tracker.safe)
                 self._progress_at = self._clock.monotonic()
                 return

@@ -60,6 +60,7 @@ class LaneWorker:
         self._abandon = abandon
         self._fenced = fenced
         self._adjusted: Counter[str] = Counter()
+        self._dropped = 0
 
     @property
     def number(self) -> int:
@@ -85,6 +86,8 @@ class LaneWorker:
         self._dead_letters.bury(
             [(_item(f).assignment.partition, _item(f).record, f.error) for f in ours], len(items), self._abandon
         )
+        self._counters.add("dropped", self._dropped + len(failed) - len(ours))
+        self._dropped = 0
         self._report(items, applied, len(ours), self._clock.monotonic() - started)
 
     def _mapped(self, items: Sequence[Item]) -> tuple[list[Change], list[Failed]]:
@@ -93,6 +96,7 @@ class LaneWorker:
         map_value = self._mapper.map
         for item in items:
             if item[0].revoked:
+                self._dropped += 1
                 continue
             try:
                 change = map_value(item[1].value, item)
@@ -101,6 +105,8 @@ class LaneWorker:
                 continue
             if change is not None:
                 changes.append(change)
+            else:
+                self._counters.add("ignored")
         return changes, failed
 
     def _apply(self, changes: list[Change]) -> Applied:
@@ -119,7 +125,9 @@ class LaneWorker:
                 self._counters.add("retries", label=self._backoff.what)
                 if self._abandon.wait(self._backoff.failed(error)):
                     raise Stopped("writing to PostgreSQL") from error
-            changes = [change for change in changes if not _source(change).assignment.revoked]
+            ours = [change for change in changes if not _source(change).assignment.revoked]
+            self._dropped += len(changes) - len(ours)
+            changes = ours
         return Applied()
 
     def _report(self, items: Sequence[Item], applied: Applied, dead: int, seconds: float) -> None:
@@ -129,6 +137,7 @@ class LaneWorker:
         counters.add("deleted", applied.deleted)
         counters.add("stale", applied.stale)
         counters.add("merged", applied.merged)
+        counters.add("ignored", applied.ignored)
         counters.add("dead_lettered", dead)
         counters.add("batches")
         adjusted = self._mapper.adjusted - self._adjusted
