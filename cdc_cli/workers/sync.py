@@ -206,6 +206,10 @@ class Syncer:
             self._consumer.commit(current)
         except TryLater as moved_on:
             log.info("offsets.not_committed", "%s", moved_on.message)
+        except Retryable:
+            with self._lock:
+                self._to_commit = {**current, **self._to_commit}
+            raise
 
     def _breathe(self) -> None:
         """Wait a little for room; when there is none for long, pause and keep the membership by polling on."""
