@@ -123,13 +123,16 @@ def offsets_never_ahead(history: History) -> list[Violation]:
     stored: dict[Place, int] = {}
     judged: dict[Place, int] = {}
     log: dict[Place, list[Appended]] = {}
-    buried: set[object] = set()
+    buried: set[object] = set()  # positions, and places with offsets for what has none
     gone = {item.position for item in history if isinstance(item, Missing)}
     for at, item in enumerate(history):
         if isinstance(item, Appended):
             log.setdefault(item.place, []).append(item)
         elif isinstance(item, Buried):
             buried.add((item.place, item.offset))
+            if item.place is not None and item.offset is not None:
+                # A repeat of the same change in one batch is merged with it and shares its dead letter.
+                buried.add(log[item.place][item.offset].position)
         elif isinstance(item, Written):
             rows[item.document] = max(rows.get(item.document, ""), item.position)
         elif isinstance(item, Rewound):
@@ -138,7 +141,7 @@ def offsets_never_ahead(history: History) -> list[Violation]:
         elif isinstance(item, OffsetStored):
             begin = judged.get(item.place, 0)
             for record in log.get(item.place, [])[begin : item.offset]:
-                if (record.place, record.offset) in buried or record.position in gone:
+                if (record.place, record.offset) in buried or record.position in gone or record.position in buried:
                     continue
                 if record.document is None or rows.get(record.document, "") < (record.position or ""):
                     what = f"the offset {item.offset} of {item.place} passes {record.offset} ({record.document} at "
