@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from cdc_cli.publish import Publisher
 from cdc_cli.retry import RetryPolicy
 from cdc_cli.settings.kafka_options import kafka_python_options
 from cdc_cli.settings.models import Settings
-from cdc_cli.workers.replay import Bury, Handling, Replayer, ReplayTools
+from cdc_cli.workers.replay import Bury, Handling, Replayer, ReplayTools, only_tell
 from cdc_cli.workers.services import Starter
 
 _BOOTSTRAP_MS = 8_000
@@ -54,6 +55,8 @@ def replay_tools(container: Container) -> Iterator[ReplayTools]:
         return Replayer(reader, mapper, applier, bury, handling, selection, rows, policy, clock, stop)
 
     yield ReplayTools(reader, admin, starter, lambda topics: retentions(options, topics), replayer)
+    # A connection that is closed while the driver asks for metadata is an error to its logger, and to nobody else.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     for close in reversed(closing):
         close()
 
@@ -82,7 +85,7 @@ def _bury(container: Container, handling: Handling) -> tuple[Bury, Callable[[], 
     """Where failed records go. Dead letters may all fail again; those that are not taken off the backlog stay."""
     settings, stop, policy = container.get(Settings), container.get(threading.Event), container.get(RetryPolicy)
     if handling.are_letters and not handling.backlog:
-        return (lambda failed, seen: None), lambda: None
+        return only_tell, lambda: None
     dead_letters = DeadLetters(
         container.get(Publisher),
         settings.dead_letter_topic,

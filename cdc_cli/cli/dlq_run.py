@@ -64,7 +64,8 @@ def list_letters(session: Session) -> None:
     ordered = sorted(counts.items(), key=lambda item: (-item[1].waiting, -item[1].letters, item[0]))
     kinds = [text.count_json(kind.code, kind.source, c.letters, c.waiting, c.times) for kind, c in ordered]
     waiting = sum(count.waiting for count in counts.values())
-    session.output.table(text.HEADER, [text.count_row(kind) for kind in kinds])
+    if kinds:
+        session.output.table(text.HEADER, [text.count_row(kind) for kind in kinds])
     total = sum(count.letters for count in counts.values())
     session.output.text(f"{total} dead letters in {session.settings.dead_letter_topic}, {waiting} not replayed yet")
     for kind in kinds:

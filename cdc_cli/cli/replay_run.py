@@ -46,7 +46,7 @@ class _Run:
         described = text.Described(plan, self._asked, self._session.settings)
         for line in described.lines(self._output):
             self._output.text(line)
-        if execute and covered:
+        if execute and covered and plan.length:
             return self._execute(plan, described)
         if not covered:
             self._output.note("this does not cover what was asked for: --allow-partial replays what is there")

@@ -2,7 +2,8 @@
 
 The end of a partition is what a fetch says (the high watermark), not only what ListOffsets says: the broker in
 memory names the beginning of its last batch there. Positions are the driver's own, because a stretch may end
-with offsets that hold no record (transaction markers, compaction).
+with offsets that hold no record (transaction markers, compaction). Asked for a time, the broker in memory names
+the beginning of its log: there `--since` reads more than it has to, and `--until` finds nothing.
 
 Partitions that are done are taken out of the assignment and never paused: kafka-python 3.0.12 parks what it had
 fetched of a paused partition, and as long as others are read it never takes it up again after a resume.
@@ -189,6 +190,7 @@ class KafkaPythonRangeReader:
         return {Partition(*p): records for p, records in found.items()}
 
     def _position(self, partition: Partition) -> int:
+        """Where the driver stands. Its own `position()` would ask the brokers, for every partition and poll."""
         state = self._driver._subscription.assignment[TopicPartition(*partition)].position
         return int(state.offset) if state is not None else 0
 

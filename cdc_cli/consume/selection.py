@@ -82,7 +82,7 @@ def _parsed(text: str) -> Any:
     try:
         return parse_document(text.encode("utf-8", "surrogatepass"))
     except PoisonEvent as exc:
-        raise ValueError(f"{text} is not Extended JSON: {exc.message}") from exc
+        raise ValueError(f"{text!r} begins like JSON but is no Extended JSON") from exc
 
 
 def _in_key(value: Any) -> bytes:

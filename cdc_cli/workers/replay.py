@@ -220,6 +220,19 @@ class Replayer:
         raise Stopped(backoff.what)
 
 
+def only_tell(failed: Sequence[Failure], _seen: int) -> None:
+    """A `Bury` for records that are dead letters already and stay where they are."""
+    for partition, record, error in failed:
+        log.warn(
+            "replay.failed",
+            "the dead letter at %s partition %d offset %d fails again: %s",
+            *partition,
+            record.offset,
+            error.message,
+            code=error.code,
+        )
+
+
 def _source(failure: Failed) -> _Meant:
     assert isinstance(failure.source, _Meant)
     return failure.source

@@ -246,6 +246,12 @@ def test_dead_letters_keep_the_original_and_replay_once_the_cause_is_mended(
     assert "no envelope" in pipeline.run("dlq", "show", *place, "--value").stdout
     assert len(envelope(pipeline.run("dlq", "show", "-o", "json"))["result"]["letters"]) == 3
 
+    here = f"{pipeline.dead_letter_topic}:{poison.partition}:{poison.offset}-{poison.offset + 1}"
+    chosen = replayed(pipeline, "--topic-partition", here, "--collection", "players", code=1)
+    assert (chosen["read"], chosen["failed"]) == (1, 1)
+    assert replayed(pipeline, "--topic-partition", here, "--key", "7")["filtered"] == 1
+    assert len(topics.read([pipeline.dead_letter_topic])) == 3, "chosen by hand they stay where they are"
+
     pipeline.query("ALTER TABLE players DROP CONSTRAINT low")
     assert sync.exit_code is None
     before = live_offsets(pipeline, topics)

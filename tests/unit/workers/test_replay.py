@@ -1,0 +1,160 @@
+"""The loop of a replay: every record is counted once, and the backlog shrinks only behind what is applied."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from cdc_cli.apply.mapping import Mapper
+from cdc_cli.apply.records import EnvelopeMapper
+from cdc_cli.consume import Partition
+from cdc_cli.consume.ranges import Bounds
+from cdc_cli.consume.selection import Selection
+from cdc_cli.envelope import Encoder
+from cdc_cli.errors import Fatal, Retryable
+from cdc_cli.events import ChangeEvent, Operation, Position
+from cdc_cli.publish.dead_letter import REPLAY_COUNT
+from cdc_cli.retry import RetryPolicy, Stopped
+from cdc_cli.settings.models import RetrySettings
+from cdc_cli.workers.replay import Failure, Handling, Replayer
+from tests.support.clock import ManualClock
+from tests.support.fakes_apply import FakeApplier, FakeLedger, Memory
+from tests.support.fakes_ranges import FakeRangeReader
+
+P = Partition("cdc.game.players", 0)
+
+
+class Desk:
+    """A replayer on fakes; `buried` are the failures, batch by batch."""
+
+    def __init__(self, handling: Handling | None = None, max_rows: int = 3, **selection: Any) -> None:
+        self.reader = FakeRangeReader(P)
+        self.applier = FakeApplier(FakeLedger(Memory(), "g", "o"))
+        self.stop = threading.Event()
+        self.buried: list[Sequence[Failure]] = []
+        self.bury_raises: Exception | None = None
+        clock = ManualClock()
+        retry = RetrySettings.model_validate({"initial": "10ms", "max_delay": "10ms", "max_attempts": 3})
+        mapper = EnvelopeMapper(Mapper())
+        policy = RetryPolicy(retry, clock)
+        self.replayer = Replayer(
+            self.reader, mapper, self.applier, self._bury, handling or Handling(), Selection(**selection),
+            max_rows, policy, clock, self.stop,
+        )
+
+    def _bury(self, failed: Sequence[Failure], seen: int) -> None:
+        if self.bury_raises is not None and failed:
+            raise self.bury_raises
+        self.buried.append(failed)
+
+    def event(self, id_: int, seconds: int, document: Any = (), **options: Any) -> int:
+        """An event; without `document` its `_id` alone."""
+        operation = Operation.DELETE if document is None else Operation.UPDATE
+        whole = None if document is None else {"_id": id_, **dict(document)}
+        event = ChangeEvent(operation, "game", "players", id_, Position(seconds, 1, 0), 0, whole, **options)
+        key, value = Encoder().encode(event)
+        return self.reader.add(P, value, key)
+
+    def run(self, first: int = 0) -> bool:
+        return self.replayer.run({P: Bounds(first, self.reader.ends[P])}, lambda: None)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {name: count for name, count in asdict(self.replayer.tally).items() if count}
+
+
+@pytest.mark.requirement("R8.5")
+def test_twice_leaves_the_same_rows_and_everything_stale() -> None:
+    desk = Desk()
+    for number in range(8):
+        desk.event(number % 4, 10 + number)
+    desk.event(0, 30, None)
+    assert desk.run()
+    rows = dict(desk.applier.memory.rows)
+    assert desk.counts == {"read": 9, "inserted": 4, "updated": 4, "deleted": 1}
+    assert desk.run()
+    assert desk.applier.memory.rows == rows
+    assert desk.replayer.tally.stale == 9
+
+
+def test_every_record_read_is_counted_as_one_thing() -> None:
+    desk = Desk(max_rows=100, ids=[b"1", b"2", b"3"])
+    desk.event(1, 10)
+    desk.event(1, 11)
+    desk.event(2, 12, None)
+    desk.event(9, 13)
+    desk.reader.add(P, b"junk", b'{"_id":3}')
+    gone = ChangeEvent(Operation.UPDATE, "game", "players", 3, Position(14, 1, 0), 0, missing=True)
+    desk.reader.add(P, Encoder().encode(gone)[1], b'{"_id":3}')
+    assert desk.run()
+    assert desk.counts == {
+        "read": 6, "inserted": 1, "merged": 1, "stale": 1, "filtered": 1, "failed": 1, "empty": 1,
+    }
+    ((partition, record, error),) = desk.buried[0]
+    assert (partition, record.offset, record.value, error.code) == (P, 4, b"junk", "envelope.malformed")
+
+
+def test_it_ends_at_the_fixed_end_while_the_topic_grows() -> None:
+    desk = Desk()
+    for number in range(5):
+        desk.event(number, 10)
+    assert desk.replayer.run({P: Bounds(1, 4)}, lambda: desk.event(99, 20) and None)
+    assert (desk.counts["read"], desk.replayer.positions) == (3, {P: 4})
+
+
+def test_a_stop_ends_between_two_batches_and_the_position_tells_where() -> None:
+    desk = Desk()
+    for number in range(10):
+        desk.event(number, 10)
+    assert not desk.replayer.run({P: Bounds(0, 10)}, desk.stop.set)
+    assert (desk.counts, desk.replayer.positions) == ({"read": 3, "inserted": 3}, {P: 3})
+
+
+@pytest.mark.requirement("R12.1", "R12.2")
+def test_what_passes_is_retried_and_what_does_not_is_given_up() -> None:
+    desk = Desk()
+    desk.event(1, 10)
+    desk.applier.failures = [Retryable("a deadlock")]
+    desk.reader.failures = [Retryable("an election"), Retryable("an election")]
+    assert desk.run()
+    assert desk.counts == {"read": 1, "inserted": 1}
+    desk.applier.failures = [Retryable("down")] * 3
+    with pytest.raises(Fatal, match="writing to PostgreSQL failed 3 times"):
+        desk.run()
+    assert desk.replayer.positions == {P: 0}
+
+
+@pytest.mark.requirement("R4.5")
+def test_the_backlog_moves_only_behind_what_is_applied_or_buried() -> None:
+    desk = Desk(Handling(backlog=True, are_letters=True), max_rows=2)
+    for number in range(3):
+        desk.event(number, 10)
+    desk.reader.add(P, b"junk")
+    desk.bury_raises = Stopped("publishing")
+    assert not desk.run()
+    assert desk.reader.offsets == {P: 2}
+    desk.bury_raises = None
+    assert desk.run(first=2)
+    assert desk.reader.offsets == {P: 4}
+
+
+def test_other_replays_store_no_offsets() -> None:
+    for handling in (Handling(), Handling(are_letters=True)):
+        desk = Desk(handling)
+        desk.event(1, 10)
+        assert desk.run()
+        assert desk.reader.offsets == {}
+
+
+def test_a_letter_that_was_replayed_too_often_is_passed_over() -> None:
+    desk = Desk(Handling(backlog=True, are_letters=True, max_replays=2), max_rows=10)
+    for count in (b"0", b"1", b"2", b"7"):
+        desk.reader.add(P, b"junk", headers=[(REPLAY_COUNT, count)])
+    assert desk.run()
+    assert desk.counts == {"read": 4, "failed": 2, "refused": 2}
+    assert [dict(record.headers)[REPLAY_COUNT] for _, record, _ in desk.buried[0]] == [b"1", b"2"]
+    assert desk.reader.offsets == {P: 4}
