@@ -21,6 +21,7 @@ from bson.binary import UuidRepresentation
 
 from cdc_cli.apply.ids import row_id
 from cdc_cli.apply.mapping import Mapper
+from cdc_cli.apply.rights import LEAST
 from cdc_cli.cli.app import make_app
 from cdc_cli.cli.config_check import check
 from cdc_cli.envelope import Encoder, codec_options, decode
@@ -211,6 +212,12 @@ def test_the_metrics_are_those_of_the_program() -> None:
     assert documented == {public.metric for public in METRICS.values()} | gauges | {"cdc_build_info"}
 
 
+def test_the_reasons_of_skipped_events_are_those_of_the_program() -> None:
+    row = next(row for row in rows(section("Health and metrics")) if row[0].startswith("`cdc_events_skipped"))
+    fixed = [public.fixed for public in METRICS.values() if public.metric == "cdc_events_skipped_total"]
+    assert set(re.findall(r"`([a-z]+)`", row[1])) == {pair[1] for pair in fixed if pair}
+
+
 def test_every_dotted_name_is_a_key_a_file_or_stands_in_the_code() -> None:
     """Log fields, actions, error codes, headers of dead letters, tables."""
     unknown = []
@@ -298,6 +305,14 @@ def test_the_configuration_in_readme_is_valid(tmp_path: Path) -> None:
     file.write_text(body)
     file.chmod(0o600)
     assert check([file], {}, [], strict=False, connect_within=None).exit_code is ExitCode.OK
+
+
+def test_the_rights_in_postgresql_are_those_of_the_program() -> None:
+    def statements(text: str) -> list[str]:
+        return [line.partition("--")[0].strip() for line in text.strip().splitlines()]
+
+    (body,) = re.findall(r"```sql\n(.*?)```", section("Rights in PostgreSQL"), re.DOTALL)
+    assert statements(body) == statements(LEAST)
 
 
 def test_the_first_two_blocks_are_the_two_commands() -> None:
