@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from cdc_cli.demo.servers import ServerError
 from cdc_cli.demo.servers.base import packaged
@@ -20,8 +21,8 @@ def afterwards(report: Report, kept: bool) -> Iterator[str]:
     if report.problems and not kept:
         yield f"the logs are in {report.folder}"
     if not kept:
-        yield "look around   cdc demo --keep          leaves the servers running and tells how to connect"
-        yield "more          cdc demo --seconds 30    plays for longer;  cdc demo -o json    all figures"
+        yield f"{_cdc()} demo --keep         leaves the servers running, to look around"
+        yield f"{_cdc()} demo --seconds 60   plays for longer; -o json prints all figures"
         return
     folder, uri, dsn = report.folder, report.addresses["mongodb"], report.addresses["postgresql"]
     config = shlex.quote(str(folder / "cdc.yaml"))
@@ -36,8 +37,11 @@ def afterwards(report: Report, kept: bool) -> Iterator[str]:
 
 
 def _cdc() -> str:
-    """As this program was called, when that works from a shell."""
-    return "cdc" if shutil.which("cdc") else f"{shlex.quote(sys.executable)} -m cdc_cli"
+    """This program as a shell finds it: README's first command calls it by its path in a virtual environment."""
+    if shutil.which("cdc"):
+        return "cdc"
+    called = sys.argv[0]
+    return shlex.quote(called) if Path(called).name == "cdc" else f"{shlex.quote(sys.executable)} -m cdc_cli"
 
 
 def _psql() -> str:

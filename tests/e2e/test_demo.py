@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
+import yaml
 
 from cdc_cli.demo.servers.process import wait_until
 
@@ -53,16 +55,20 @@ class Demo:
         return process.returncode, out, err
 
     @property
-    def processes(self) -> list[str]:
-        """The command lines of what still runs in the folder."""
-        found = []
+    def processes(self) -> dict[int, str]:
+        """The command lines of what still runs in the folder, by process id."""
+        found = {}
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 if str((entry / "cwd").readlink()).startswith(str(self.folder)):
-                    found.append((entry / "cmdline").read_text().replace("\0", " "))
+                    found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
             except OSError:
                 continue
         return found
+
+    def pids_of(self, text: str) -> list[int]:
+        """The processes whose command line holds the text."""
+        return [pid for pid, command in self.processes.items() if text in command]
 
     @property
     def is_clean(self) -> bool:
@@ -144,6 +150,36 @@ def test_a_sudden_death_leaves_no_process(demo: Demo) -> None:
     assert wait_until(lambda: not demo.processes, 10), demo.processes
 
 
+def test_a_row_too_many_is_found_and_ends_with_1(demo: Demo) -> None:
+    process = demo.start("--seconds", "3", "-o", "json")
+    seen = read_until(process, "writers play the game")
+    if process.poll() is None:
+        (config,) = demo.folder.glob("*/cdc.yaml")
+        add_row(yaml.safe_load(config.read_text())["postgres"]["dsn"])
+    out, err = process.communicate(timeout=120)
+    skip_without_servers(process.returncode, seen + err)
+    answer = json.loads(out)
+    assert (process.returncode, answer["ok"], answer["error"]) == (1, False, None)
+    assert answer["result"]["problems"] == ["1 rows have no document"]
+    assert answer["result"]["comparison"]["examples"] == ["probes intruder: the row has no document"]
+    assert not demo.processes
+    assert list(demo.folder.glob("*/sync.log")), "the logs of a failed run must stay"
+
+
+def test_a_service_that_dies_is_told_with_the_end_of_its_log(demo: Demo) -> None:
+    process = demo.start("--seconds", "60")
+    seen = read_until(process, "writers play the game")
+    if process.poll() is None:
+        (pid,) = demo.pids_of("cdc_cli sync")
+        os.kill(pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    skip_without_servers(process.returncode, seen + err)
+    assert process.returncode == 70, err
+    assert "cdc sync ended (exit code -9) during the demonstration" in err
+    assert "partitions.assigned" in err
+    assert not demo.processes
+
+
 def test_kept_servers_can_be_used_and_stopped(demo: Demo) -> None:
     result = result_of(*demo.run("--events", "200", "--keep", "-o", "json"))
     folder, config = result["kept"]["folder"], result["kept"]["config"]
@@ -171,6 +207,17 @@ def test_events_and_seconds_exclude_each_other(demo: Demo) -> None:
     code, _, err = demo.run("--events", "1", "--seconds", "1")
     assert code == 2
     assert "either --events or --seconds" in err
+
+
+def add_row(dsn: str) -> None:
+    connection = psycopg2.connect(dsn)
+    try:
+        connection.autocommit = True
+        columns = "_id, _id_type, document, cdc_position, cdc_time"
+        row = "'intruder', 'string', '{}', '9', now()"
+        connection.cursor().execute(f"INSERT INTO probes ({columns}) VALUES ({row})")
+    finally:
+        connection.close()
 
 
 def read_until(process: subprocess.Popen[str], text: str) -> str:
