@@ -132,10 +132,14 @@ class Syncer:
         self._consumer.refresh()
         records = self._consumer.poll(self._poll_seconds(), _POLL_RECORDS)
         change = self._consumer.rebalance()
+        moved: Collection[Partition] = ()
         if change is not None:
+            moved = change.revoked | change.assigned
             self._rebalance(change)
         for partition, some in records.items():
-            self._route(partition, some)
+            # What was fetched before a partition changed hands is not where it goes on now.
+            if partition not in moved:
+                self._route(partition, some)
         if not records and not self._offsets.current:
             self._stop.wait(0.05)
         self._tell_kafka()
@@ -184,6 +188,10 @@ class Syncer:
             offset = start_offset(partition, stored.get(partition), committed.get(partition), bounds[partition])
             self._offsets.assign(partition, offset)
             self._consumer.seek(partition, offset)
+            if offset == stored.get(partition) != committed.get(partition):
+                # A former owner did not get so far as to tell Kafka; on a quiet topic nobody else would.
+                with self._lock:
+                    self._to_commit[partition] = offset
         self._paused = False
         self._health.report_check(_MEMBER, True)
 
