@@ -225,12 +225,18 @@ class MongoCapture:
         if not isinstance(captured, Captured) or isinstance(captured.event, Undecodable):
             return captured
         event = captured.event
-        collection = self._client[event.database].get_collection(event.collection, codec_options=self._codec)
+        raw_codec = CodecOptions(document_class=RawBSONDocument)
+        collection = self._client[event.database].get_collection(event.collection, codec_options=raw_codec)
         try:
-            document = None if event.operation == "delete" else collection.find_one({"_id": event.id})
+            found = None if event.operation == "delete" else collection.find_one({"_id": event.id})
         except Exception as exc:
             raise translate(f"reading a document of {event.namespace}", exc) from exc
-        missing = document is None and event.operation != "delete"
+        missing = found is None and event.operation != "delete"
+        raw = bytes(found.raw) if found is not None else b""
+        try:
+            document = self._decode_document(raw) if raw else None
+        except PoisonEvent as exc:
+            return captured._replace(event=Undecodable(raw, exc.code, exc.message, event.namespace, event.position))
         return captured._replace(event=event._replace(document=document, update=None, missing=missing))
 
     def _capture_raw(self, change: Mapping[str, Any]) -> Captured | Mark | None:
