@@ -47,7 +47,7 @@ class Figures:
             ("seed", self.seed),
             ("writes acknowledged / unknown", f"{self.acknowledged} / {self.unknown}"),
             ("changes in MongoDB", self.changes),
-            ("records in Kafka (sent again)", f"{self.records} ({self.repeated}, {_share(self.repeated, self.changes)})"),
+            ("records in Kafka (sent again)", _again(self.records, self.repeated)),
             ("writes in PostgreSQL", self.written),
             ("rows compared", self.rows),
             ("lost", self.lost),
@@ -87,8 +87,8 @@ def _at(values: list[float], share: float) -> float:
     return values[min(len(values) - 1, int(share * len(values)))]
 
 
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "-"
+def _again(records: int, repeated: int) -> str:
+    return f"{records} ({repeated}, {100 * repeated / max(1, records):.1f} %)"
 
 
 def _counts(counter: Counter[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -144,7 +143,7 @@ def resources(pid: int) -> dict[str, int]:
         fields: dict[str, Any] = dict(
             line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line
         )
-        found["fds"] = len(os.listdir(f"/proc/{pid}/fd"))
+        found["fds"] = len(list(Path(f"/proc/{pid}/fd").iterdir()))
         found["rss"] = int(fields["VmRSS"].split()[0])
         found["threads"] = int(fields["Threads"])
     return found if len(found) == 3 else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
@@ -30,12 +29,14 @@ from tests.faults.longrun.figures import Figures
 from tests.faults.longrun.fleet import NAMES, Fleet
 from tests.faults.longrun.inject import Injector
 from tests.faults.longrun.plan import Episode, Fault, episodes
+from tests.faults.longrun.poison import Poison
 from tests.faults.longrun.site import DRAIN_SECONDS, NAME, Site
 from tests.faults.longrun.writers import COMPARED, LEDGER, PROBES, Writers
 from tests.support.pipeline import Pipeline
 from tests.support.rows import query
 from tests.support.topics import Topics
 from tests.support.witness import Witness
+from tests.support.workload import HOT
 
 RECOVER_WITHIN = 90.0
 """Seconds from the heal to a new change in PostgreSQL; a group whose member is gone waits for its session first."""
@@ -89,18 +90,19 @@ class LongRun:
         fleet = Fleet(pipeline, leader_in_redis(url, prefix))
         injector = Injector(site, fleet, moments, names, self._seed)
         witness = Witness(site.database)
+        poison = Poison(site.kafka.bootstrap, pipeline.topic(HOT))
         writers = Writers(site.mongo.uri, NAME, self._seed, self._options.rate)
         try:
             for name in NAMES:
                 fleet.start(name, ready=name == "watch 1")
             writers.start()
             self._recover(site, fleet, writers, [Fault("start", "all", 0.0, 0.0)])
-            self._episodes(site, fleet, injector, writers)
+            self._episodes(site, fleet, injector, writers, poison)
             writers.finish()
             self._drain(site, fleet, pipeline)
             injector.look()
             self._stop(fleet)
-            self._judge(site, topics, pipeline, witness, moments, writers)
+            self._judge(site, topics, pipeline, witness, moments, writers, poison)
         except AssertionError as error:
             self.figures.fail(str(error))
         except Exception as error:
@@ -114,7 +116,9 @@ class LongRun:
                 figures.fail(sentence)
             writers.close()
 
-    def _episodes(self, site: Site, fleet: Fleet, injector: Injector, writers: Writers) -> None:
+    def _episodes(
+        self, site: Site, fleet: Fleet, injector: Injector, writers: Writers, poison: Poison
+    ) -> None:
         end = time.monotonic() + self._options.seconds
         look_at = time.monotonic() + _LOOK_EVERY
         for episode in episodes(self._seed, self._options.only):
@@ -122,14 +126,15 @@ class LongRun:
                 return
             self.plan.append(episode)
             self._say(f"[{end - time.monotonic():4.0f} s left] {episode}")
-            self._endure(episode, fleet, injector, writers)
+            self._endure(episode, fleet, injector)
             if not self._recover(site, fleet, writers, list(episode.faults)):
                 raise AssertionError("the pipeline did not recover, so the run is broken off")
+            poison.plant()
             if time.monotonic() > look_at:
                 injector.look()
                 look_at = time.monotonic() + _LOOK_EVERY
 
-    def _endure(self, episode: Episode, fleet: Fleet, injector: Injector, writers: Writers) -> None:
+    def _endure(self, episode: Episode, fleet: Fleet, injector: Injector) -> None:
         """All faults of an episode, each in a thread, until the last one is over."""
 
         def inject(fault: Fault) -> None:
@@ -145,7 +150,6 @@ class LongRun:
         while any(thread.is_alive() for thread in threads):
             fleet.tend()
             fleet.measure()
-            writers.poison()
             time.sleep(0.1)
         self.figures.faults.update(fault.name for fault in episode.faults)
 
@@ -204,11 +208,12 @@ class LongRun:
                 self.figures.fail(f"{name} ended with {code} after {seconds:.1f} s")
 
     def _judge(
-        self, site: Site, topics: Topics, pipeline: Pipeline, witness: Witness, moments: Moments, writers: Writers
+        self, site: Site, topics: Topics, pipeline: Pipeline, witness: Witness, moments: Moments, writers: Writers,
+        poison: Poison,
     ) -> None:
         figures = self.figures
         records = topics.read([pipeline.topic(name) for name in COMPARED])
-        events = events_of(records)
+        events = events_of(record for record in records if not (record.key or b"").startswith(b"poison-"))
         changes = [change for change in witness.changes() if change.collection in COMPARED]
         figures.changes, figures.records = len(changes), len(events)
         figures.repeated = len(events) - len({event.position for event in events})
@@ -229,9 +234,11 @@ class LongRun:
             behind = offsets_ahead(file, events)
             figures.offset_ahead += len(behind)
             self._expect(f"records behind the offsets in {file.name} (I5)", behind)
-        self._compare(site, topics, pipeline, writers)
+        self._compare(site, topics, pipeline, writers, poison)
 
-    def _compare(self, site: Site, topics: Topics, pipeline: Pipeline, writers: Writers) -> None:
+    def _compare(
+        self, site: Site, topics: Topics, pipeline: Pipeline, writers: Writers, poison: Poison
+    ) -> None:
         figures = self.figures
         figures.rows = sum(query(site.dsn, f"SELECT count(*) FROM public.{name}")[0][0] for name in COMPARED)
         there = {id_ for (id_,) in query(site.dsn, f"SELECT _id FROM public.{LEDGER}")}
@@ -239,10 +246,10 @@ class LongRun:
         figures.lost += len(missing)
         self._expect("acknowledged inserts are no rows (I2)", sorted(missing))
         letters = topics.read([pipeline.dead_letter_topic])
-        figures.planted, figures.dead_letters = len(writers.poisoned), len(letters)
-        buried = {json.loads(letter.key or b"null") for letter in letters}
-        self._expect("planted events are no dead letters", [p[:20] for p in writers.poisoned if p not in buried])
-        self._expect("dead letters that were not planted", sorted(buried - set(writers.poisoned)))
+        figures.planted, figures.dead_letters = len(poison.planted), len(letters)
+        buried = {(letter.key or b"").decode() for letter in letters}
+        self._expect("planted records are no dead letters", [key for key in poison.planted if key not in buried])
+        self._expect("dead letters that were not planted", sorted(buried - poison.tried))
         for name, peaks in figures.peaks.items():
             over = [f"{what} {peaks.get(what, 0)} > {cap}" for what, cap in CAPS.items() if peaks.get(what, 0) > cap]
             self._expect(f"{name} exceeded its caps (I7)", over)

@@ -17,19 +17,20 @@ from pymongo.errors import BulkWriteError, PyMongoError
 
 from tests.support.workload import COLLECTIONS, HOT, _Writer
 
-LEDGER, POISON, PROBES = "ledger", "poison", "probes"
+LEDGER, PROBES = "ledger", "probes"
 COMPARED = (*COLLECTIONS, HOT, LEDGER, PROBES)
-"""What must be equal in the end; `poison` must be in the dead letters instead."""
+"""What must be equal in the end."""
 _ENDLESS = 10**9
 _DUPLICATE = 11000
-_POISON_EVERY = 15.0
 
 
 class Writers:
     """`count` threads, together about `rate` operations a second, until `finish`."""
 
     def __init__(self, uri: str, database: str, seed: int, rate: float, count: int = 3) -> None:
-        self._client: MongoClient[dict[str, Any]] = MongoClient(uri, serverSelectionTimeoutMS=5000, socketTimeoutMS=10_000)
+        self._client: MongoClient[dict[str, Any]] = MongoClient(
+            uri, serverSelectionTimeoutMS=5000, socketTimeoutMS=10_000
+        )
         self.database: Any = self._client.get_database(
             database, write_concern=WriteConcern("majority", wtimeout=10_000)
         )
@@ -40,10 +41,6 @@ class Writers:
             for number in range(count)
         ]
         self._threads = [threading.Thread(target=w.work, name=f"writer-{w.number}") for w in self._writers]
-        self.poisoned: list[str] = []
-        """The `_id`s of documents that cannot be rows."""
-        self._rng = random.Random(f"{seed}/poison")
-        self._poison_due = 0.0
 
     def start(self) -> None:
         for thread in self._threads:
@@ -71,18 +68,6 @@ class Writers:
 
     def go_on(self) -> None:
         self._running.set()
-
-    def poison(self) -> None:
-        """Now and then, a document with an `_id` too long for PostgreSQL's index: no table can hold it."""
-        if time.monotonic() < self._poison_due:
-            return
-        self._poison_due = time.monotonic() + _POISON_EVERY
-        id_ = f"poison-{len(self.poisoned)}-" + self._rng.randbytes(6000).hex()
-        try:
-            self.database[POISON].insert_one({"_id": id_})
-        except PyMongoError:
-            return
-        self.poisoned.append(id_)
 
     def finish(self) -> None:
         """Ends the threads; raises what one of them raised."""

@@ -154,13 +154,11 @@ class _Collection:
         self._client = client
         self._name = name
 
-    def find_one(self, query: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def find_one(self, query: Mapping[str, Any]) -> RawBSONDocument | None:
         self._client.process.check()
         self._client.world.scheduler.sleep(self._client.world.latency("source.slow"))
         document = self._client.world.source.current(self._name, query["_id"])
-        if document and document.get("plant") == "undecodable":
-            raise InvalidBSON("'utf-8' codec can't decode byte 0xed")
-        return document
+        return RawBSONDocument(bson.encode(document)) if document is not None else None
 
 
 class SimCursor:
@@ -285,7 +283,7 @@ class SimCursor:
 def decode_planted(raw: bytes) -> dict[str, Any]:
     """`decode_document`, with a document that it cannot read either."""
     change = bson.decode(raw)
-    document = change.get("fullDocument")
+    document = change.get("fullDocument", change)
     if document and document.get("plant") == "undecodable":
         raise PoisonEvent("cannot decode a BSON document", code="bson.undecodable")
     return change

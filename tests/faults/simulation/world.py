@@ -148,14 +148,13 @@ class World:
         self.note("the faults stop")
         self.is_calm = True
         self.log.down_until = 0.0
-        for life in self.lives:
-            life.process.stalled_until = 0.0
 
     def _drain(self) -> bool:
         """Everything arrives and is told; then the counters must add up."""
         if not self.scheduler.run(self._is_drained, _DRAIN):
             return False
-        self.scheduler.run(lambda: False, 3.0)
+        thawed = max((life.process.stalled_until - self.scheduler.now for life in self.lives), default=0.0)
+        self.scheduler.run(lambda: False, max(0.0, thawed) + 3.0)
         for life in self.lives:
             if not life.is_over:
                 self.record(Counted(life.number, life.service, life.counters.snapshot()))
