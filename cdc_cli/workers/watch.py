@@ -84,8 +84,12 @@ class Watcher:
         self._progress_at = clock.monotonic()
 
     def open(self, stored: Mark | None) -> None:
-        """Open the stream and save where it starts, so that a crash from now on skips nothing."""
-        mark = self._open(stored)
+        """Open the stream and save where it starts, so that a crash from now on skips nothing.
+
+        Called again after a failed save it begins where it began before: that save may have happened, and a newer
+        'now' would skip what lies between.
+        """
+        mark = self._open(self._last or stored)
         self._tracker.restart(mark)
         if stored is None or stored.token != mark.token:
             self._checkpointer.save(mark)
