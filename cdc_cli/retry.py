@@ -101,7 +101,7 @@ class RetryPolicy:
 
 @dataclass(slots=True)
 class Backoff:
-    """Failures in a row of one loop, which logs and waits by itself: `stop.wait(backoff.failed(error))`.
+    """Failures in a row of one loop, which waits by itself: `stop.wait(backoff.failed(error))`.
 
     One thread's object. `failures` and `waiting` (seconds) tell about the last call of `failed`.
     """
@@ -113,7 +113,10 @@ class Backoff:
     _since: float = field(default=0.0, init=False)
 
     def failed(self, error: Retryable) -> float:
-        """Count a failure; the seconds to wait before the next try. Raises Fatal at the limit, cause kept."""
+        """Count a failure and log it; the seconds to wait before the next try.
+
+        Raises Fatal at the limit, cause kept.
+        """
         now = self.policy.clock.monotonic()
         if not self.failures:
             self._since = now
@@ -124,11 +127,23 @@ class Backoff:
             self._give_up(error, elapsed)
         left = settings.give_up_after - elapsed
         self.waiting = max(min(self.policy.delay(self.failures), left), _SHORTEST)
+        log.warn(
+            "retry",
+            "%s failed (attempt %d of %d), next attempt in %.1f s: %s",
+            self.what,
+            self.failures,
+            settings.max_attempts,
+            self.waiting,
+            error.message,
+            code=error.code,
+        )
         return self.waiting
 
     def succeeded(self) -> None:
         """Any progress starts the count again; costs nothing when there was no failure."""
-        self.failures = 0
+        if self.failures:
+            log.info("retry.succeeded", "%s works again after %d failures", self.what, self.failures)
+            self.failures = 0
 
     def _give_up(self, error: Retryable, elapsed: float) -> NoReturn:
         times = "once" if self.failures == 1 else f"{self.failures} times in {_span(elapsed)}"
@@ -137,18 +152,7 @@ class Backoff:
 
 
 def _tell(backoff: Backoff, error: Retryable, on_retry: OnRetry | None) -> None:
-    """Count the failure, and say so."""
     waiting = backoff.failed(error)
-    log.warn(
-        "retry",
-        "%s failed (attempt %d of %d), next attempt in %.1f s: %s",
-        backoff.what,
-        backoff.failures,
-        backoff.policy.settings.max_attempts,
-        waiting,
-        error.message,
-        code=error.code,
-    )
     if on_retry is not None:
         on_retry(error, backoff.failures, waiting)
 

@@ -213,9 +213,7 @@ class Replayer:
                 backoff.succeeded()
                 return answer
             except Retryable as error:
-                waiting = backoff.failed(error)
-                log.warn("retry", "%s: %s", backoff.what, error.message, code=error.code)
-                if self._stop.wait(waiting):
+                if self._stop.wait(backoff.failed(error)):
                     raise Stopped(backoff.what) from error
         raise Stopped(backoff.what)
 
