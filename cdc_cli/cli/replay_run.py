@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import typer
 
 from cdc_cli.cli import replay_text as text
 from cdc_cli.cli.progress import progress_of
 from cdc_cli.cli.replay_request import Asked, handling_of, selection_of, topics_of
 from cdc_cli.cli.session import Session
+from cdc_cli.consume import Partition
 from cdc_cli.consume.letters import backlog_group
 from cdc_cli.consume.ranges import Plan, make_plan
 from cdc_cli.errors import ExitCode
 from cdc_cli.retry import Stopped
 from cdc_cli.wiring import wire
-from cdc_cli.workers.replay import Replayer, ReplayTools
+from cdc_cli.workers.replay import Replayer, ReplayTools, Tally
 from cdc_cli.workers.signals import stop_on_signals
 
 
@@ -46,13 +49,13 @@ class _Run:
         described = text.Described(plan, self._asked, self._session.settings)
         for line in described.lines(self._output):
             self._output.text(line)
-        if execute and covered and plan.length:
-            return self._execute(plan, described)
+        if execute and covered:
+            return self._execute(plan, described) if plan.length else self._end(described, Tally(), {}, True, 0.0)
         if not covered:
             self._output.note("this does not cover what was asked for: --allow-partial replays what is there")
         elif plan.length:
             self._output.note("nothing was changed: this is the plan, --execute carries it out")
-        self._output.result(described.as_json(None), summary=described.summary(None), ok=covered)
+        self._output.result(described.as_json(), summary=described.summary(), ok=covered)
         return ExitCode.OK if covered else ExitCode.DIFFERS
 
     def _plan(self) -> Plan:
@@ -85,10 +88,20 @@ class _Run:
         seconds = self._session.clock.monotonic() - started
         for line in text.outcome(replayer.tally, seconds, done, self._asked.dead_letters):
             self._output.text(line)
-        tally = replayer.tally
+        return self._end(described, replayer.tally, replayer.positions, done, seconds)
+
+    def _end(
+        self,
+        described: text.Described,
+        tally: Tally,
+        reached: Mapping[Partition, int],
+        done: bool,
+        seconds: float,
+    ) -> ExitCode:
+        """The envelope and the exit code of an execution."""
         is_ok = done and not tally.failed and not tally.refused
         self._output.result(
-            described.as_json(replayer, done), summary=described.summary(replayer, done, seconds), ok=is_ok
+            described.as_json(reached, done), summary=described.summary(tally, done, seconds), ok=is_ok
         )
         if not done:
             return ExitCode.FORCED_INT

@@ -15,7 +15,7 @@ from cdc_cli.consume.ranges import Gap, Plan
 from cdc_cli.envelope import decode
 from cdc_cli.errors import PoisonEvent
 from cdc_cli.settings.models import Settings
-from cdc_cli.workers.replay import Replayer, Tally
+from cdc_cli.workers.replay import Tally
 
 
 class Described:
@@ -41,23 +41,21 @@ class Described:
         yield self._total(len(rows))
 
     def summary(
-        self, replayer: Replayer | None, done: bool = False, seconds: float = 0.0
+        self, tally: Tally | None = None, done: bool = False, seconds: float = 0.0
     ) -> dict[str, object]:
-        """`summary` of the envelope: the counts are those of the execution."""
+        """`summary` of the envelope; of a plan that was not executed there are no counts."""
         plan: dict[str, object] = {
-            "executed": replayer is not None,
+            "executed": tally is not None,
             "records": self._plan.length,
             "covered": not self._plan.gaps,
         }
-        if replayer is None:
+        if tally is None:
             return plan
-        tally = replayer.tally
         counts = {"applied": tally.applied, **asdict(tally)}
         return {**plan, "completed": done, "seconds": round(seconds, 3), **counts}
 
-    def as_json(self, replayer: Replayer | None, done: bool = False) -> dict[str, Any]:
-        """`result` of the envelope."""
-        reached = replayer.positions if replayer is not None else {}
+    def as_json(self, reached: Mapping[Partition, int] | None = None, done: bool = False) -> dict[str, Any]:
+        """`result` of the envelope; `reached` is where an execution got."""
         span = self._plan.span_ms
         return {
             "partitions": [
@@ -69,7 +67,7 @@ class Described:
                     "records": piece.length,
                     "first_time": _iso_ms(piece.first_ms),
                     "last_time": _iso_ms(piece.last_ms),
-                    "reached": reached.get(piece.partition),
+                    "reached": reached.get(piece.partition) if reached else None,
                 }
                 for piece in self._plan.slices
             ],
@@ -77,7 +75,7 @@ class Described:
             "first_time": _iso_ms(span[0]) if span else None,
             "last_time": _iso_ms(span[1]) if span else None,
             "tables": self.tables,
-            "rest": [] if replayer is None or done else list(rest(self._plan, reached)),
+            "rest": [] if reached is None or done else list(rest(self._plan, reached)),
         }
 
     def _total(self, partitions: int) -> str:
