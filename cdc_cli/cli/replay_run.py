@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import typer
 
@@ -55,7 +56,7 @@ class _Run:
             self._output.note("this does not cover what was asked for: --allow-partial replays what is there")
         elif plan.length:
             self._output.note("nothing was changed: this is the plan, --execute carries it out")
-        self._output.result(described.as_json(), summary=described.summary(), ok=covered)
+        self._result(described.as_json(), described.summary(), covered)
         return ExitCode.OK if covered else ExitCode.DIFFERS
 
     def _plan(self) -> Plan:
@@ -100,12 +101,17 @@ class _Run:
     ) -> ExitCode:
         """The envelope and the exit code of an execution."""
         is_ok = done and not tally.failed and not tally.refused
-        self._output.result(
-            described.as_json(reached, done), summary=described.summary(tally, done, seconds), ok=is_ok
-        )
+        self._result(described.as_json(reached, done), described.summary(tally, done, seconds), is_ok)
         if not done:
             return ExitCode.FORCED_INT
         return ExitCode.OK if is_ok else ExitCode.DIFFERS
+
+    def _result(self, result: dict[str, Any], summary: dict[str, object], is_ok: bool) -> None:
+        """For machines: the envelope, or a line per partition and one with the summary."""
+        self._output.result(result, summary=summary, ok=is_ok)
+        for partition in result["partitions"]:
+            self._output.item(partition)
+        self._output.item({"summary": summary})
 
     def _tell_rest(self, plan: Plan, replayer: Replayer) -> None:
         """How far it got, and the options that go on from there."""

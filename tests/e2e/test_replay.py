@@ -95,6 +95,9 @@ def test_rows_deleted_by_hand_come_back_and_replaying_twice_leaves_the_same_stat
     assert envelope(plan)["result"]["tables"] == ["public.players"]
     assert len(pipeline.differences()) == 3, "a plan changes nothing"
 
+    lines = [json.loads(line) for line in pipeline.run("replay", "--all", "-o", "jsonl").stdout.splitlines()]
+    assert sum(line["records"] for line in lines[:-1]) == lines[-1]["summary"]["records"] == 95
+
     first = replayed(pipeline, "--all")
     assert (first["inserted"], first["updated"], first["deleted"], first["failed"]) == (3, 0, 0, 0)
     assert pipeline.differences() == []
