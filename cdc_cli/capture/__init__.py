@@ -34,8 +34,8 @@ class Captured(NamedTuple):
 class Capture(Protocol):
     """A change stream, one thread's object. The caller reopens it after Retryable at the last mark it read."""
 
-    def open(self, after: Mark | None) -> Mark:
-        """Open right after the mark, None = where `watcher.start_from` says; the mark to save at once.
+    def open(self, after: Mark | None, now: bool = False) -> Mark:
+        """Open right after the mark, None = where `watcher.start_from` says, or now; the mark to save at once.
 
         Blocks for network time. Raises Retryable, Denied, ConfigError, PositionLost.
         """

@@ -11,8 +11,8 @@ from pymongo.errors import PyMongoError
 from cdc_cli.capture.errors import translate
 from cdc_cli.settings.models import MongoSettings
 
-SELECTION_MS = 8_000
-CONNECT_MS = 8_000
+SELECTION_MS = 5_000
+CONNECT_MS = 5_000
 SOCKET_MS = 60_000
 """Longer than any `getMore` waits: an answer that takes longer means that the connection is dead."""
 

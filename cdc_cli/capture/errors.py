@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from pymongo import errors as mongo_errors
 
 from cdc_cli.errors import CdcError, ConfigError, Denied, ExitCode, Fatal, PositionLost, Retryable
@@ -64,5 +66,8 @@ def _operation_failure(doing: str, exc: mongo_errors.OperationFailure) -> CdcErr
 
 
 def _short(exc: BaseException) -> str:
-    """The driver's text without the topology dump that pymongo appends."""
-    return str(exc).split(", full error:", 1)[0].split(", Timeout:", 1)[0].split(", Topology Description:", 1)[0]
+    """The driver's text without the topology and without the whole command that are appended to it."""
+    text = str(exc)
+    for appendix in (", full error:", ", Timeout:", ", Topology Description:"):
+        text = text.split(appendix, 1)[0]
+    return re.sub(r"(to execute command) \{ (\w+):.*", r"\1 \2", text)

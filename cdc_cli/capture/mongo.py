@@ -73,11 +73,11 @@ class MongoCapture:
         self._previous: Position | None = None
         self._alive = True
 
-    def open(self, after: Mark | None) -> Mark:
+    def open(self, after: Mark | None, now: bool = False) -> Mark:
         self._last = after
         self._previous = after.position if after is not None else None
         self._mode = _Mode.FAST
-        start_at = self._start_at(after)
+        start_at = None if now else self._start_at(after)
         try:
             return self._open(start_at)
         except OperationFailure as exc:

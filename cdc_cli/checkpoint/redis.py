@@ -3,7 +3,7 @@
 Keys, each beginning with `token_store.redis.key_prefix`: `token` (a hash: the record and its place in the
 order of writes), `token:history`, `token:number`, `token:lease`, `token:fence` and `token:saved`, which tells
 a token that has vanished from one that never was. What writes the token is one Lua script that checks the
-lease first. The scripts touch several keys: with Redis Cluster, put a hash tag (`{cdc}:`) into the prefix.
+lease first. The scripts touch several keys, so Redis Cluster is not supported.
 """
 
 from __future__ import annotations

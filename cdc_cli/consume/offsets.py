@@ -55,17 +55,21 @@ class Offsets:
     def __init__(self, lanes: int) -> None:
         self._lanes = lanes
         self._current: dict[Partition, Assignment] = {}
-        self._stored: dict[Partition, int] = {}
+        self._stored: dict[Partition, int | None] = {}
 
     @property
     def current(self) -> Mapping[Partition, Assignment]:
         return self._current
 
-    def assign(self, partition: Partition, offset: int) -> Assignment:
-        """The partition is ours and is read from `offset`."""
+    def assign(self, partition: Partition, offset: int, stored: int | None = None) -> Assignment:
+        """The partition is ours and is read from `offset`; `stored` is the offset known to be committed.
+
+        While none is, the first one is committed before anything is read, so that a later start notices when
+        Kafka has dropped what was never read.
+        """
         self.revoke([partition])
         assignment = self._current[partition] = Assignment(partition, offset, self._lanes)
-        self._stored[partition] = offset
+        self._stored[partition] = stored
         return assignment
 
     def revoke(self, partitions: Iterable[Partition]) -> None:

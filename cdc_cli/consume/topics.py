@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
-from cdc_cli.publish.topics import pattern_of, topic_of
+from cdc_cli.capture.pipeline import matches
+from cdc_cli.publish.topics import pattern_of, topic_of, unescape
 from cdc_cli.settings.models import Settings
 
 
@@ -19,11 +21,24 @@ def literal_topics(settings: Settings) -> frozenset[str] | None:
 
 
 def select_topics(settings: Settings, existing: Collection[str]) -> frozenset[str]:
-    """Those of the existing topics that hold our events; the dead letters never do."""
+    """Those of the existing topics that hold our events; dead letters, also those of other pipelines, never do."""
     wanted = literal_topics(settings)
     if wanted is not None:
         return frozenset(existing) & wanted
     pattern = pattern_of(settings.kafka.topic, settings.name, settings.mongodb.database)
+    letters = re.compile(re.escape(settings.dead_letter.topic).replace(r"\{name\}", "[A-Za-z0-9._-]+"))
     return frozenset(
-        topic for topic in existing if pattern.fullmatch(topic) and topic != settings.dead_letter_topic
+        topic
+        for topic in existing
+        if (found := pattern.fullmatch(topic)) and not letters.fullmatch(topic) and _is_wanted(settings, found)
     )
+
+
+def _is_wanted(settings: Settings, topic: re.Match[str]) -> bool:
+    """Whether the configured collections include the one that the topic is named after, as far as it names one."""
+    parts = topic.groupdict()
+    database = settings.mongodb.database or unescape(parts.get("database") or "")
+    collection = unescape(parts.get("collection") or "")
+    if not database or not collection:
+        return True
+    return matches(settings.mongodb, database, collection)

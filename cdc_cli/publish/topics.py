@@ -19,6 +19,17 @@ def escape(name: str) -> str:
     return _ILLEGAL.sub(lambda m: "".join(f"-{byte:02x}" for byte in m[0].encode("utf-8", "surrogatepass")), name)
 
 
+def unescape(name: str) -> str | None:
+    """The inverse of `escape`; None for a name that was cut and hashed, or is none of ours."""
+    if re.search(r"-h[0-9a-f]{24}$", name):
+        return None
+    try:
+        plain = re.sub(rb"-([0-9a-f]{2})", lambda m: bytes([int(m[1], 16)]), name.encode("ascii"))
+        return plain.decode("utf-8", "surrogatepass")
+    except UnicodeError:
+        return None
+
+
 def topic_of(template: str, name: str, database: str, collection: str) -> str:
     """The topic for a collection. Too long for Kafka: cut, with `-h` and a hash (no escape looks like that)."""
     topic = (
@@ -40,6 +51,8 @@ def names_collection(template: str, database: str | None) -> bool:
 def pattern_of(template: str, name: str, database: str | None) -> re.Pattern[str]:
     """Matches every topic name that the template can produce, for a consumer that is not told the collections."""
     pattern = re.escape(template.replace("{name}", name))
-    database_part = re.escape(escape(database)) if database is not None else r"[A-Za-z0-9._-]+"
-    pattern = pattern.replace(r"\{database\}", database_part).replace(r"\{collection\}", r"[A-Za-z0-9._-]+")
-    return re.compile(pattern)
+    known = re.escape(escape(database)) if database is not None else r"(?P<database>[A-Za-z0-9_-]+)"
+    pattern = pattern.replace(r"\{database\}", known, 1)
+    pattern = pattern.replace(r"\{collection\}", r"(?P<collection>[A-Za-z0-9._-]+)", 1)
+    # A template may name either twice; what the second one says is not compared.
+    return re.compile(pattern.replace(r"\{database\}", "[A-Za-z0-9_-]+").replace(r"\{collection\}", "[A-Za-z0-9._-]+"))

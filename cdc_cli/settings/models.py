@@ -186,7 +186,7 @@ class WatcherSettings(Section):
     on_position_lost: Literal["fail", "skip_to_now"] = "fail"
     """When the stored token has fallen off the oplog: stop, or skip what is lost."""
     on_oversized_event: Literal["dead_letter", "fail"] = "dead_letter"
-    """When an event is larger than MongoDB or Kafka can carry."""
+    """When an event is larger than Kafka takes; one over MongoDB's own 16 MB is read without its document first."""
     max_in_flight: InFlightSettings = InFlightSettings()
     heartbeat: Duration = 10.0
     """How often the token is saved on a quiet stream."""

@@ -21,6 +21,9 @@ from cdc_cli.publish.dead_letter import dead_letter
 log = EventLog(__name__)
 
 
+_OVERSIZED = frozenset({"kafka.record_too_large", "kafka.record_refused"})
+
+
 class Encode(Protocol):
     """An event as key and value on Kafka; raises PoisonEvent."""
 
@@ -70,7 +73,7 @@ class Forwarder:
     def bury(self, captured: Captured, error: PoisonEvent) -> None:
         """Publish the change as a dead letter; its mark is passed only when Kafka has acknowledged that."""
         event, mark = captured
-        if error.code == "kafka.record_too_large" and self._stop_on_oversized:
+        if error.code in _OVERSIZED and self._stop_on_oversized:
             raise Fatal(error.message, error.hint, error.code, ExitCode.BAD_DATA) from error
         log.error(
             "event.dead_lettered",
@@ -91,12 +94,13 @@ class Forwarder:
         if isinstance(event, ChangeEvent):
             about["cdc.operation"] = event.operation.value
         topic, now = self._dead_letter_topic, self._clock.time()
+        stage = "capture" if isinstance(event, Undecodable) else "publish"
         try:
-            delivery = self._publisher.send(dead_letter(topic, key, value, error, "publish", now, extra=about))
+            delivery = self._publisher.send(dead_letter(topic, key, value, error, stage, now, extra=about))
         except PoisonEvent:
             value = b""
             about["cdc.value"] = "left out, too large"
-            delivery = self._publisher.send(dead_letter(topic, key, value, error, "publish", now, extra=about))
+            delivery = self._publisher.send(dead_letter(topic, key, value, error, stage, now, extra=about))
         self._tracker.add(delivery, mark, len(value))
 
     def _remains(self, event: ChangeEvent | Undecodable) -> tuple[bytes, bytes]:

@@ -19,6 +19,7 @@ from cdc_cli.clock import Clock
 from cdc_cli.consume import Consumer
 from cdc_cli.consume.dead_letters import DeadLetters
 from cdc_cli.errors import CdcError, Retryable, TryLater
+from cdc_cli.events import Mark
 from cdc_cli.observe.log import EventLog
 from cdc_cli.observe.metrics import Gauge
 from cdc_cli.publish import Publisher
@@ -132,13 +133,16 @@ class WatchService:
 
     def _take_store(self) -> None:
         """Become the one watcher; a standby waits as long as another one leads (and takes over when it is gone)."""
+        told = ""
         while True:
             try:
                 return self._store.acquire()
             except TryLater as held:
                 if not self._standby:
                     raise
-                log.info("watch.standing_by", "standing by: %s", held.message)
+                if held.message != told:
+                    log.info("watch.standing_by", "standing by: %s", held.message)
+                told = held.message
             if self._stop.wait(_STANDBY_EVERY):
                 raise Stopped("standing by")
 
@@ -176,8 +180,19 @@ class WatchService:
                 code=exc.code,
             )
             return
-        at = mark.position.text if mark is not None and mark.position is not None else "the start of the stream"
+        at = _place(mark)
         log.info("watch.stopped", "watch has stopped; the saved token stands at %s", at)
+
+
+def _place(mark: Mark | None) -> str:
+    """Where a mark stands, for people."""
+    if mark is None:
+        return "no place: nothing was saved"
+    if mark.position is not None:
+        return mark.position.text
+    if mark.cluster_time is not None:
+        return "cluster time {}.{}".format(*mark.cluster_time)
+    return "the start of the stream"
 
 
 class SyncService:

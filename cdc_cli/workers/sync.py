@@ -26,7 +26,7 @@ from cdc_cli.workers.lanes import Item, Lane
 _T = TypeVar("_T")
 log = EventLog(__name__)
 
-_LOOP, _MEMBER = "sync", "partitions assigned"
+_LOOP, _MEMBER = "sync", "reading from Kafka"
 _BEATS_WITHIN = 120.0
 """Seconds: longer than any single call to a server that does not answer."""
 _POLL_SECONDS = 0.25
@@ -86,8 +86,10 @@ class Syncer:
             try:
                 self._step()
                 self._backoff.succeeded()
+                self._health.report_check(_MEMBER, True)
             except Retryable as error:
                 self._counters.add("retries", label=self._backoff.what)
+                self._health.report_check(_MEMBER, False)
                 self._stop.wait(self._backoff.failed(error))
 
     def commit(self, stop: threading.Event) -> None:
@@ -186,14 +188,13 @@ class Syncer:
             if self._stop.is_set() or partition not in bounds:
                 return
             offset = start_offset(partition, stored.get(partition), committed.get(partition), bounds[partition])
-            self._offsets.assign(partition, offset)
+            self._offsets.assign(partition, offset, stored.get(partition))
             self._consumer.seek(partition, offset)
             if offset == stored.get(partition) != committed.get(partition):
                 # A former owner did not get so far as to tell Kafka; on a quiet topic nobody else would.
                 with self._lock:
                     self._to_commit[partition] = offset
         self._paused = False
-        self._health.report_check(_MEMBER, True)
 
     def _patiently(self, ask: Callable[[], Mapping[Partition, _T]]) -> Mapping[Partition, _T]:
         while not self._stop.is_set():
@@ -247,9 +248,10 @@ def start_offset(
 
     A smaller offset committed in Kafka is an operator's wish to read again and is followed. Without an offset in
     PostgreSQL everything that Kafka keeps is read, whatever the group committed: the rows are not there.
-    Raises PositionLost when Kafka no longer has the stored offset, behind or ahead.
+    Raises PositionLost when Kafka no longer has the stored offset. One beyond the end is for the fetch to refuse:
+    a broker may answer late about its end, and only the fetch knows for certain.
     """
-    first, end = bounds
+    first, _ = bounds
     if stored is None:
         if committed is not None and committed > first:
             log.warn(
@@ -263,11 +265,10 @@ def start_offset(
                 partition=partition.number,
             )
         return first
-    if not first <= stored <= end:
-        missing = "its retention has passed" if stored < first else "the topic was deleted and made anew"
+    if stored < first:
         raise PositionLost(
             f"the next offset of {partition.topic} partition {partition.number} is {stored}, "
-            f"but Kafka has {first} to {end}: {missing}",
+            f"but Kafka's first is {first}: the retention of what lies between has passed",
             "events may be missing from PostgreSQL: compare it with MongoDB, then set the offset in cdc.offsets "
             "to what Kafka has (or delete the row to read everything that is kept)",
             "offset.out_of_range",

@@ -273,7 +273,7 @@ class Watcher:
             code=error.code,
         )
         self._counters.add("positions_lost")
-        self._last = self._capture.open(None)
+        self._last = self._capture.open(None, now=True)
         self._tracker.note(self._last)
 
     def _pause(self, backoff: Backoff, error: Retryable) -> None:

@@ -17,7 +17,7 @@ P = Partition("t", 0)
 @pytest.mark.requirement("R4.5")
 def test_a_slow_lane_holds_the_offset_back_although_the_others_are_further() -> None:
     offsets = Offsets(lanes=2)
-    assignment = offsets.assign(P, 10)
+    assignment = offsets.assign(P, 10, stored=10)
     for offset, lane in ((10, 0), (11, 1), (12, 1)):
         assignment.pending[lane].append(offset)
     assignment.reached(13)
@@ -25,6 +25,12 @@ def test_a_slow_lane_holds_the_offset_back_although_the_others_are_further() -> 
     assert offsets.committable() == {}
     assignment.done(0, 1)
     assert offsets.committable() == {P: 13}
+
+
+def test_where_a_partition_begins_is_stored_before_anything_is_read_of_it() -> None:
+    offsets = Offsets(lanes=1)
+    offsets.assign(P, 7)
+    assert offsets.committable() == {P: 7}
 
 
 def test_what_is_stored_is_not_offered_again() -> None:
@@ -45,7 +51,7 @@ def test_a_partition_that_was_taken_away_is_not_committed_and_its_records_are_ma
     offsets.revoke([P])
     assert old.revoked
     assert offsets.committable() == {}
-    new = offsets.assign(P, 0)
+    new = offsets.assign(P, 0, stored=0)
     old.done(0, 1)
     assert not new.revoked
     assert offsets.committable() == {}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cdc_cli.publish.partition import partition_of
-from cdc_cli.publish.topics import LONGEST, escape, names_collection, pattern_of, topic_of
+from cdc_cli.publish.topics import LONGEST, escape, names_collection, pattern_of, topic_of, unescape
 
 TEMPLATE = "cdc.{database}.{collection}"
 _odd = {"blacklist_categories": ["Cs"]}
@@ -48,6 +48,11 @@ def test_the_pattern_of_a_consumer_matches_every_topic_that_the_template_makes(d
     for known in (database, None):
         topic = topic_of(TEMPLATE, "x", database, collection)
         assert pattern_of(TEMPLATE, "x", known).fullmatch(topic)
+
+
+@given(collections)
+def test_a_name_comes_back_from_its_topic_unless_it_was_cut(collection: str) -> None:
+    assert unescape(escape(collection)) in (collection, None)
 
 
 def test_a_topic_for_several_collections_is_known_as_such() -> None:
