@@ -139,7 +139,7 @@ class Fleet:
 def resources(pid: int) -> dict[str, int]:
     """What a process uses now: `rss` in KiB, `threads`, `fds`; nothing when it is gone."""
     found: dict[str, int] = {}
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, KeyError):
         fields: dict[str, Any] = dict(
             line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line
         )
