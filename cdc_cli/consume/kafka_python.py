@@ -2,7 +2,9 @@
 
 Known of 3.0.12: rebalance listeners run on the driver's own thread, where a blocking call raises, so they only
 note what changed; a deserializer that raises makes `poll` spin for ever, so there is none; the default offset
-reset is a silent jump to the end, so it is `none` and every partition is positioned by `seek`.
+reset is a silent jump to the end, so it is `none` and every partition is positioned by `seek`; a leader that joins
+again because topics changed forgets that it is joining when a poll ends meanwhile, and stays in the group without
+partitions or heartbeats, so the listener reminds it.
 """
 
 from __future__ import annotations
@@ -44,8 +46,11 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         self._lock = threading.Lock()
         self._revoked: set[Partition] = set()
         self._assigned: set[Partition] = set()
+        self.keep_joining: Callable[[], None] = lambda: None
 
     def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
+        """Called before every attempt to join, also with nothing to revoke."""
+        self.keep_joining()
         gone = {Partition(*partition) for partition in revoked}
         with self._lock:
             self._revoked |= gone
@@ -102,6 +107,7 @@ class KafkaPythonConsumer:
     def start(self) -> None:
         try:
             self._consumer = make(KafkaConsumer, self._options)
+            self._listener.keep_joining = self._consumer._coordinator.request_rejoin
         except Exception as exc:
             raise translate("connecting to Kafka", exc) from exc
         self._subscribe(self._topics())
