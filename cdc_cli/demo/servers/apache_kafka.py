@@ -134,7 +134,7 @@ class ApacheKafka(EmbeddedServer):
         }
 
     def _format(self, tool: list[str], config: Path) -> None:
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = "c" + urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]  # a leading "-" is an option
         with self.log.open("ab") as output:
             command = [*tool, "format", "--cluster-id", cluster, "--config", str(config)]
             code = subprocess.call(command, stdout=output, stderr=output, timeout=60)
