@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from cdc_cli import __version__
+from cdc_cli import __version__, failpoints
 from cdc_cli.apply import Applier, Ledger
 from cdc_cli.brokers import TopicAdmin
 from cdc_cli.checkpoint import TokenStore, Writer
@@ -88,6 +88,13 @@ def _topic_admin(container: Container) -> TopicAdmin:
 
 
 def _publisher(container: Container) -> Publisher:
+    from cdc_cli.publish.failing import POINTS, FailingPublisher
+
+    publisher = _driver_publisher(container)
+    return FailingPublisher(publisher) if failpoints.is_armed(*POINTS) else publisher
+
+
+def _driver_publisher(container: Container) -> Publisher:
     settings = container.get(Settings)
     if _uses_confluent(settings):
         from cdc_cli.publish.confluent import ConfluentPublisher

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 import psycopg2
 
+from cdc_cli import failpoints
 from cdc_cli.apply import Fenced
 from cdc_cli.apply.fence import lock_sql
 from cdc_cli.apply.names import LockClass, partition_lock
@@ -65,6 +66,7 @@ class PostgresLedger:
                 lost = session.query(_STORE, args)
                 if lost:
                     raise Fenced([Partition(topic, number) for topic, number in lost])
+                failpoints.hit("offsets.before_commit")
                 session.commit()
             except psycopg2.Error as error:
                 raise translate(error, f"store {len(offsets)} offsets in the ledger") from error

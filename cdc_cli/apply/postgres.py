@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 import psycopg2
 
+from cdc_cli import failpoints
 from cdc_cli.apply import Applied, Change, staging
 from cdc_cli.apply.fence import Fence
 from cdc_cli.apply.isolation import Isolation
@@ -79,7 +80,9 @@ class PostgresApplier:
             applied = self._write(session, rows, merged, todo, partitions)
             if applied is None:
                 applied = self._isolate(session, rows, merged, todo, partitions)
+            failpoints.hit("apply.before_commit")
             session.commit()
+            failpoints.hit("apply.after_commit")
         return applied
 
     def _write(
@@ -96,7 +99,9 @@ class PostgresApplier:
         if copying:
             rows.prepare_staging()
             staged = b"".join(staging.encode(target.id, table.upserts) for table, target in todo)
+        failpoints.hit("apply.before_begin")
         self._fence.begin(session, (target.id for _, target in todo), partitions)
+        failpoints.hit("apply.after_begin")
         applied = Applied(merged=merged.merged, ignored=merged.ignored)
         try:
             if copying:

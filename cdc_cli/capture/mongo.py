@@ -17,6 +17,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
+from cdc_cli import failpoints
 from cdc_cli.capture import Captured, Undecodable
 from cdc_cli.capture.cursor import ChangeCursor, Reply, change_stream_stage
 from cdc_cli.capture.decode import event_of, position_of
@@ -154,6 +155,7 @@ class MongoCapture:
     def _take(self, reply: Reply) -> Mark | Captured | None:
         self._alive = reply.alive
         if reply.changes:
+            failpoints.hit("capture.after_read")
             average = reply.size / len(reply.changes)
             self._batch = max(1, min(_BATCH, int(_BATCH_BYTES / average)))
             self._pending = iter(reply.changes)

@@ -12,6 +12,7 @@ import secrets
 import stat
 from pathlib import Path
 
+from cdc_cli import failpoints
 from cdc_cli.errors import CdcError, ConfigError, Denied, Fatal, Retryable
 
 MAX_BYTES = 64 << 20
@@ -67,13 +68,17 @@ def write_durably(path: Path, data: bytes, keep: Path | None = None) -> None:
     temp = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
         _write_new(temp, data)
+        failpoints.hit("token_file.after_fsync")
         if keep is not None:
             _link_over(path, keep)
+            failpoints.hit("token_file.after_keep")
         temp.rename(path)
+        failpoints.hit("token_file.after_rename")
     except BaseException:
         temp.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+    failpoints.hit("token_file.after_sync_folder")
 
 
 def remove_durably(*paths: Path) -> None:
@@ -126,6 +131,7 @@ def _write_new(path: Path, data: bytes) -> None:
     fd = os.open(path, flags, 0o600)
     try:
         write_all(fd, data)
+        failpoints.hit("token_file.after_write")
         os.fsync(fd)
     finally:
         os.close(fd)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from cdc_cli import failpoints
 from cdc_cli.checkpoint import HistoryEntry, TokenRecord, Writer
 from cdc_cli.checkpoint.record import decode, encode, place, timeline
 from cdc_cli.checkpoint.redisclient import RedisClient
@@ -103,7 +104,9 @@ class RedisTokenStore:
                 timeline(record),
                 "1" if record.reason else "0",
             ]
+            failpoints.hit("token_redis.before_save")
             answer = self._client.eval(_SAVE, [*self._right_keys(), self._key, self._saved_key], args)
+            failpoints.hit("token_redis.after_save")
         if answer == -1:
             raise self._lease.lost()
         if answer == 0:

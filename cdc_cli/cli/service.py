@@ -40,10 +40,12 @@ def run_services(
 
 
 def _run(session: Session, names: Sequence[str]) -> None:
+    from cdc_cli import failpoints
     from cdc_cli.wiring import wire
     from cdc_cli.workers.runtime import tune_collector
     from cdc_cli.workers.supervisor import Supervisor
 
+    failpoints.arm(session.request.environment.get(failpoints.VARIABLE, ""))
     with ExitStack() as stack:
         container = stack.enter_context(wire(session.settings, session.stop))
         supervisor = Supervisor(

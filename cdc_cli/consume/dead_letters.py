@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from cdc_cli import failpoints
 from cdc_cli.clock import Clock
 from cdc_cli.consume import Partition, RawRecord
 from cdc_cli.errors import CdcError, ExitCode, Fatal, Retryable
@@ -66,7 +67,9 @@ class DeadLetters:
                 self._tell(partition, record, error)
             while not abandon.is_set():
                 try:
+                    failpoints.hit("dead_letter.before_publish")
                     self._publish([self._letter(*failure) for failure in failed], abandon)
+                    failpoints.hit("dead_letter.after_publish")
                     self._backoff.succeeded()
                     return
                 except Retryable as error:

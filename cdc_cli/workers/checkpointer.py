@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
+from cdc_cli import failpoints
 from cdc_cli.checkpoint import TokenRecord, TokenStore, Writer
 from cdc_cli.checkpoint.belonging import Belonging, mismatches
 from cdc_cli.checkpoint.tracker import Tracker
@@ -80,7 +81,9 @@ class Checkpointer:
             writer=self._writer,
             reason=reason,
         )
+        failpoints.hit("token.before_save")
         self._store.save(record)
+        failpoints.hit("token.after_save")
         self._saved, self._saved_at = mark, self._clock.monotonic()
         self._counters.add("token_saves")
         if self._saved_at - self._remembered_at > _REMEMBER_EVERY:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from cdc_cli import failpoints
 from cdc_cli.brokers import TopicAdmin
 from cdc_cli.checkpoint import TokenStore
 from cdc_cli.checkpoint.belonging import Belonging
@@ -162,6 +163,7 @@ class WatchService:
     def _run(self) -> None:
         try:
             self._watcher.run()
+            failpoints.hit("watch.before_flush")
             self._watcher.flush(self._flush_seconds)
         finally:
             self._loop_ended.set()
@@ -171,6 +173,7 @@ class WatchService:
         self._checkpointer.run(self._stop)
         self._loop_ended.wait(self._flush_seconds + _GRACE)
         try:
+            failpoints.hit("watch.before_last_save")
             mark = self._checkpointer.finish()
         except Retryable as exc:
             log.warn(
@@ -277,7 +280,9 @@ class SyncService:
         """The committer: store offsets now and then; at the end flush the lanes and store the last ones."""
         self._syncer.commit(self._stop)
         self._loop_ended.wait(_GRACE)
+        failpoints.hit("sync.before_flush")
         flushed = self._flush()
+        failpoints.hit("sync.before_last_store")
         self._syncer.store()
         self._stored.set()
         if flushed:

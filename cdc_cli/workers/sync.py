@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from cdc_cli import failpoints
 from cdc_cli.apply import Fenced, Ledger
 from cdc_cli.clock import Clock
 from cdc_cli.consume import Consumer, Partition, RawRecord, Rebalance
@@ -101,6 +102,8 @@ class Syncer:
         """Store what is finished; what could not be stored now is stored the next time."""
         offsets = self._offsets.committable()
         try:
+            if offsets:
+                failpoints.hit("offsets.before_store")
             self._ledger.store(offsets)
         except Fenced as lost:
             self.fenced(lost.partitions)
@@ -108,6 +111,8 @@ class Syncer:
         except Retryable as error:
             log.warn("offsets.not_stored", "offsets could not be stored: %s", error.message, code=error.code)
             return
+        if offsets:
+            failpoints.hit("offsets.after_store")
         self._offsets.stored(offsets)
         with self._lock:
             self._to_commit.update(offsets)
@@ -138,6 +143,8 @@ class Syncer:
         if change is not None:
             moved = change.revoked | change.assigned
             self._rebalance(change)
+        if records:
+            failpoints.hit("sync.after_poll")
         for partition, some in records.items():
             # What was fetched before a partition changed hands is not where it goes on now.
             if partition not in moved:
@@ -182,6 +189,7 @@ class Syncer:
         partitions = sorted(change.assigned)
         log.info("partitions.assigned", "%d partitions assigned, %d revoked", len(partitions), len(change.revoked))
         stored = self._patiently(lambda: self._ledger.claim(partitions))
+        failpoints.hit("sync.after_claim")
         bounds = self._patiently(lambda: self._consumer.bounds(partitions))
         committed = self._patiently(lambda: self._consumer.committed(partitions))
         for partition in partitions:
@@ -189,6 +197,7 @@ class Syncer:
                 return
             offset = start_offset(partition, stored.get(partition), committed.get(partition), bounds[partition])
             self._offsets.assign(partition, offset, stored.get(partition))
+            failpoints.hit("sync.before_seek")
             self._consumer.seek(partition, offset)
             if offset == stored.get(partition) != committed.get(partition):
                 # A former owner did not get so far as to tell Kafka; on a quiet topic nobody else would.
@@ -212,7 +221,9 @@ class Syncer:
         if not current:
             return
         try:
+            failpoints.hit("offsets.before_tell")
             self._consumer.commit(current)
+            failpoints.hit("offsets.after_tell")
         except TryLater as moved_on:
             log.info("offsets.not_committed", "%s", moved_on.message)
         except Retryable:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cdc_cli import failpoints
 from cdc_cli.capture import Capture, Captured
 from cdc_cli.checkpoint.tracker import Tracker
 from cdc_cli.clock import Clock
@@ -174,6 +175,7 @@ class Watcher:
         if acknowledged != self._acknowledged or not self._tracker.in_flight:
             self._progress_at = self._clock.monotonic()
             self._kafka_backoff.succeeded()
+            failpoints.hit("publish.after_ack")
             self._counters.add("published", acknowledged - self._acknowledged)
             self._acknowledged = acknowledged
 
