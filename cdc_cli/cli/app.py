@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
+import typer.core
 
 import cdc_cli
 from cdc_cli.errors import ExitCode
@@ -32,10 +33,18 @@ COMMANDS = (
 )
 
 
+class _InOrder(typer.core.TyperGroup):
+    """Lists the commands, and with them their panels, in the order of `COMMANDS`; Typer puts groups last."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [command.name for command in COMMANDS]
+
+
 def make_app() -> typer.Typer:
     """All commands, registered. Their modules import drivers and settings only when they run."""
     app = typer.Typer(
         name="cdc",
+        cls=_InOrder,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -74,13 +83,7 @@ def _root(version: VersionOpt = False) -> None:
 
 
 def _register(app: typer.Typer, command: Command) -> None:
-    path = f"cdc_cli.cli.{command.name}"
-    try:
-        module = importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name != path:
-            raise
-        return
+    module = importlib.import_module(f"cdc_cli.cli.{command.name}")
     if hasattr(module, "app"):
         app.add_typer(module.app, name=command.name, rich_help_panel=command.panel)
     else:
