@@ -167,10 +167,11 @@ def test_drop_after_breaks_the_connection_in_mid_sentence_once(
 def test_a_target_that_is_down_looks_down_through_the_proxy_too() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
+    # The reset may arrive before the connecting call has returned.
     with (
         Proxy("127.0.0.1", port) as proxy,
-        socket.create_connection(("127.0.0.1", proxy.port), 5.0) as connection,
         pytest.raises(ConnectionResetError),
+        socket.create_connection(("127.0.0.1", proxy.port), 5.0) as connection,
     ):
         connection.recv(1)
 
