@@ -25,6 +25,10 @@ class Poison:
         if time.monotonic() < self._due:
             return
         self._due = time.monotonic() + _EVERY
+        self.plant_now()
+
+    def plant_now(self) -> None:
+        """One more."""
         key = f"poison-{len(self.tried)}"
         self.tried.add(key)
         producer = KafkaProducer(bootstrap_servers=self._bootstrap, max_block_ms=3000, acks="all")
