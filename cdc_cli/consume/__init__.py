@@ -69,7 +69,10 @@ class Consumer(Protocol):
         ...
 
     def seek(self, partition: Partition, offset: int) -> None:
-        """Read on from there; a newly assigned partition delivers nothing before it."""
+        """Read on from there; a newly assigned partition delivers nothing before it.
+
+        Reading may wait until every partition that was assigned together has been positioned.
+        """
         ...
 
     def pause(self, partitions: Sequence[Partition]) -> None:
