@@ -105,14 +105,14 @@ class Syncer:
             if offsets:
                 failpoints.hit("offsets.before_store")
             self._ledger.store(offsets)
+            if offsets:
+                failpoints.hit("offsets.after_store")
         except Fenced as lost:
             self.fenced(lost.partitions)
             return
         except Retryable as error:
             log.warn("offsets.not_stored", "offsets could not be stored: %s", error.message, code=error.code)
             return
-        if offsets:
-            failpoints.hit("offsets.after_store")
         self._offsets.stored(offsets)
         with self._lock:
             self._to_commit.update(offsets)
