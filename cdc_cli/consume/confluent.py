@@ -24,6 +24,7 @@ log = EventLog(__name__)
 
 _LOOK_FOR_TOPICS_EVERY = 10.0
 _TIMEOUT = 15.0
+_CONNECT_SECONDS = 8.0
 _MOVED_ON = frozenset(
     {
         KafkaError.ILLEGAL_GENERATION,
@@ -86,7 +87,7 @@ class ConfluentConsumer:
     def start(self) -> None:
         try:
             self._driver = Driver(self._options)
-            self._driver.list_topics(timeout=_TIMEOUT)
+            self._driver.list_topics(timeout=_CONNECT_SECONDS)
         except Exception as exc:
             raise translate("connecting to Kafka", exc) from exc
         self._subscribe(self._topics())

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _OVERHEAD = 1024
 _METADATA_SECONDS = 15.0
+_CONNECT_SECONDS = 8.0
 
 
 class _Report:
@@ -65,7 +66,7 @@ class ConfluentPublisher:
     def start(self) -> None:
         try:
             self._producer = Producer(self._options, logger=log)
-            self._producer.list_topics(timeout=_METADATA_SECONDS)
+            self._producer.list_topics(timeout=_CONNECT_SECONDS)
         except Exception as exc:
             raise translate("connecting to Kafka", exc) from exc
 

@@ -35,8 +35,9 @@ from cdc_cli.workers.write import LaneWorker
 
 log = EventLog(__name__)
 
-STARTUP = {"max_attempts": 30, "initial": "200ms", "multiplier": 2, "max_delay": "2s", "give_up_after": "12s"}
-"""A start gives up after this long: a wrong address is a mistake to be told, not an outage to be waited out."""
+STARTUP = {"max_attempts": 30, "initial": "200ms", "multiplier": 2, "max_delay": "2s", "give_up_after": "6s"}
+"""A start gives up so long after its first failure: a wrong address is a mistake to be told, not an outage to be waited
+out. An attempt on a silent server takes up to 10 s, so that the answer is there within 30 s."""
 _PURGE_EVERY = 3600.0
 _FLUSHING = 0.5
 """The share of the shutdown time for writing what was read; the rest is for saving where we stand, and leaving."""
