@@ -39,7 +39,7 @@ POINTS: Final = frozenset(
         "token_redis.after_save",
         "watch.before_flush",
         "watch.before_last_save",
-        "sync.after_poll",
+        "sync.after_route",
         "sync.after_claim",
         "sync.before_seek",
         "apply.before_begin",

@@ -75,6 +75,7 @@ class Syncer:
         self._routed = self._routed_bytes = 0
         self._full_since: float | None = None
         self._paused = False
+        self._to_begin: set[Partition] = set()
         self._to_commit: dict[Partition, int] = {}
         self._lock = threading.Lock()
 
@@ -139,16 +140,18 @@ class Syncer:
         self._consumer.refresh()
         records = self._consumer.poll(self._poll_seconds(), _POLL_RECORDS)
         change = self._consumer.rebalance()
-        moved: Collection[Partition] = ()
-        if change is not None:
-            moved = change.revoked | change.assigned
-            self._rebalance(change)
-        if records:
-            failpoints.hit("sync.after_poll")
+        moved = change.revoked | change.assigned if change is not None else frozenset()
         for partition, some in records.items():
             # What was fetched before a partition changed hands is not where it goes on now.
             if partition not in moved:
                 self._route(partition, some)
+        if change is not None:
+            self._rebalance(change)
+        # Nothing may fail between the poll and here: the driver's position has passed these records.
+        if records:
+            failpoints.hit("sync.after_route")
+        if self._to_begin:
+            self._begin()
         if not records and not self._offsets.current:
             self._stop.wait(0.05)
         self._tell_kafka()
@@ -181,13 +184,18 @@ class Syncer:
                 lane.put(share)
 
     def _rebalance(self, change: Rebalance) -> None:
-        """Drop what was taken away; begin what was given at the offset that PostgreSQL knows."""
+        """Drop what was taken away; what was given waits to be begun."""
         self._counters.add("rebalances")
         self._offsets.revoke(change.revoked | change.assigned)
-        if not change.assigned:
-            return
-        partitions = sorted(change.assigned)
-        log.info("partitions.assigned", "%d partitions assigned, %d revoked", len(partitions), len(change.revoked))
+        self._to_begin = (self._to_begin - change.revoked) | change.assigned
+        if change.assigned:
+            log.info(
+                "partitions.assigned", "%d partitions assigned, %d revoked", len(change.assigned), len(change.revoked)
+            )
+
+    def _begin(self) -> None:
+        """Go on with new partitions at the offset that PostgreSQL knows; what fails is begun in the next round."""
+        partitions = sorted(self._to_begin)
         stored = self._patiently(lambda: self._ledger.claim(partitions))
         failpoints.hit("sync.after_claim")
         bounds = self._patiently(lambda: self._consumer.bounds(partitions))
@@ -199,6 +207,7 @@ class Syncer:
             self._offsets.assign(partition, offset, stored.get(partition))
             failpoints.hit("sync.before_seek")
             self._consumer.seek(partition, offset)
+            self._to_begin.discard(partition)
             if offset == stored.get(partition) != committed.get(partition):
                 # A former owner did not get so far as to tell Kafka; on a quiet topic nobody else would.
                 with self._lock:

@@ -53,14 +53,14 @@ def test_without_a_number_the_first_hit_counts_and_fail_is_a_failure_that_passes
 
 
 def test_a_thread_that_hangs_does_not_come_back() -> None:
-    failpoints.arm("sync.after_poll:hang")
-    thread = threading.Thread(target=failpoints.hit, args=("sync.after_poll",), daemon=True)
+    failpoints.arm("sync.after_route:hang")
+    thread = threading.Thread(target=failpoints.hit, args=("sync.after_route",), daemon=True)
     thread.start()
     thread.join(0.2)
     assert thread.is_alive()
 
 
-@pytest.mark.parametrize("spec", ["x", "no.such_point:kill", "sync.after_poll:explode", "sync.after_poll:kill@0"])
+@pytest.mark.parametrize("spec", ["x", "no.such_point:kill", "sync.after_route:explode", "sync.after_route:kill@0"])
 def test_what_is_not_understood_is_refused(spec: str) -> None:
     with pytest.raises(ConfigError):
         failpoints.arm(spec)
