@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from tests.faults.longrun.run import LongRun, Options
+from tests.faults.longrun.site import Site
 
 
 def main() -> int:
@@ -31,7 +32,8 @@ def main() -> int:
     only = [name.strip() for name in options.only.split(",") if name.strip()]
     asked = Options(options.seed, seconds, folder, options.rate, options.client, only)
     run = LongRun(asked, lambda line: print(line, flush=True))
-    figures = run.run()
+    with Site(folder) as site:
+        figures = run.run(site)
     print(f"\n{figures.table()}\n\n{time.monotonic() - began:.0f} s in all")
     if figures.failures:
         print(f"seed {options.seed}; the plan so far:")

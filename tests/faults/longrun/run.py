@@ -71,9 +71,9 @@ class LongRun:
         self.client = options.client or chosen
         self.plan: list[Episode] = []
 
-    def run(self) -> Figures:
+    def run(self, site: Site) -> Figures:
         """Blocks for the time that was asked for, and a minute or two more."""
-        with Site(self._folder) as site, Topics(site.kafka.bootstrap) as topics:
+        with Topics(site.kafka.bootstrap) as topics:
             pipeline = Pipeline(NAME, self._folder, site.database, site.dsn, site.config(self.client))
             audit.install(site.dsn)
             self._say(f"servers are up; seed {self._seed}, Kafka client {self.client}, files in {self._folder}")
