@@ -203,12 +203,14 @@ class Syncer:
         for partition in partitions:
             if self._stop.is_set() or partition not in bounds:
                 return
-            offset = start_offset(partition, stored.get(partition), committed.get(partition), bounds[partition])
-            self._offsets.assign(partition, offset, stored.get(partition))
+            known = stored.get(partition)
+            offset = start_offset(partition, known, committed.get(partition), bounds[partition])
+            # Going back is stored at once: otherwise a run that ends where `known` is would never be told to Kafka.
+            self._offsets.assign(partition, offset, known if known == offset else None)
             failpoints.hit("sync.before_seek")
             self._consumer.seek(partition, offset)
             self._to_begin.discard(partition)
-            if offset == stored.get(partition) != committed.get(partition):
+            if offset == known != committed.get(partition):
                 # A former owner did not get so far as to tell Kafka; on a quiet topic nobody else would.
                 with self._lock:
                     self._to_commit[partition] = offset
