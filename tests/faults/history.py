@@ -33,7 +33,7 @@ class Resumed(NamedTuple):
 
 
 class Appended(NamedTuple):
-    """A record stands in Kafka; a dead letter of the watcher has no `document`, planted junk no `position` either."""
+    """A record stands in Kafka. `position` and `document` are None where it is no change of ours (planted junk)."""
 
     life: int
     place: Place

@@ -156,14 +156,17 @@ def offsets_never_ahead(history: History) -> list[Violation]:
 
 
 def log_in_order(history: History) -> list[Violation]:
-    """I6: per document no change overtakes an earlier one; repeats begin after the token the watcher started from."""
+    """I6: per document no change overtakes an earlier one; repeats begin after the token the watcher started from.
+
+    A change that goes to the dead letters the first time, and is found in order the second time because its document
+    is looked up anew, has no place in that order.
+    """
     found: list[Violation] = []
     by_position = {change.position: change for change in _changes(history)}
     started: dict[int, int] = {}
     highest: dict[str, int] = {}
     seen: dict[str, set[int]] = {}
     keys: dict[tuple[str, bytes | None], str] = {}
-    laid_aside: set[str] = set()
     expected: dict[str, list[int]] = {}
     for change in by_position.values():
         expected.setdefault(change.document, []).append(change.index)
@@ -171,8 +174,6 @@ def log_in_order(history: History) -> list[Violation]:
     for at, item in enumerate(history):
         if isinstance(item, Resumed):
             started[item.life] = item.index
-        elif isinstance(item, Appended) and item.document is None and item.position is not None:
-            laid_aside.add(item.position)
         elif isinstance(item, Appended) and item.document is not None:
             found += _one_document_per_key(at, item, keys)
             record = by_position.get(item.position or "")
@@ -180,10 +181,10 @@ def log_in_order(history: History) -> list[Violation]:
                 found.append(Violation("I6", at, f"a record of {item.document} at {item.position} is no change"))
                 continue
             known = seen.setdefault(item.document, set())
-            if record.index in known or item.position in laid_aside:
+            if record.index in known:
                 if record.index <= started.get(item.life, -1):
                     found.append(Violation("I6", at, f"change {record.index} repeated from before the token"))
-            elif record.index < highest.get(item.document, -1):
+            elif record.index < highest.get(item.document, -1) and not _may_be_buried(record, by_position.values()):
                 what = f"change {record.index} of {item.document} stands behind change {highest[item.document]}"
                 found.append(Violation("I6", at, what))
             known.add(record.index)

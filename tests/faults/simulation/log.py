@@ -57,8 +57,6 @@ class Log:
         offset = len(kept)
         kept.append(Kept(offset, record.key, record.value, int(self._world.scheduler.time() * 1000), record.headers))
         if topic == DEAD_LETTERS:
-            aside = dict(record.headers).get("cdc.position")
-            self._world.record(Appended(life, place, offset, record.key, aside.decode() if aside else None, None))
             return
         position, document, is_missing = described(record.value)
         if is_missing and position is not None:

@@ -281,7 +281,8 @@ class World:
             self.note(f"{life.process.name} is killed")
             life.process.kill()
         elif self.happens(f"{life.service}.stalled", 0.05):
-            life.process.stalled_until = self.scheduler.now + self.draw.choice((1.0, 5.0, 15.0))
+            until = self.scheduler.now + self.draw.choice((1.0, 5.0, 15.0))
+            life.process.stalled_until = max(life.process.stalled_until, until)
         elif self.happens(f"{life.service}.stopped", 0.04):
             life.terminate()
 
