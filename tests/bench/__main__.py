@@ -19,7 +19,6 @@ import psycopg2
 import pymongo
 
 from cdc_cli.demo.servers import ApacheKafka, EmbeddedMongo, EmbeddedPostgres
-from cdc_cli.settings.models import Settings
 from tests.bench import latency
 from tests.bench.documents import insert
 from tests.bench.measure import Result, run_child
@@ -165,7 +164,7 @@ class Bench:
                     f"lat_{uuid.uuid4().hex[:6]}", mongodb__collections=["latency"], syncer__batch={"max_wait": wait},
                     kafka__topic=f"l{uuid.uuid4().hex[:8]}." + "{database}.{collection}",
                 )  # fmt: skip
-                found = latency.measure(Settings.model_validate(given), rate, seconds)
+                found = latency.measure(given, self.folder, rate, seconds)
                 self.rows.append({"case": f"latency {label} {rate}/s", **found})
                 print(f"latency, {label}, {rate}/s: p50 {found['p50']:.0f} ms, p99 {found['p99']:.0f} ms", flush=True)
 

@@ -6,19 +6,18 @@ milliseconds, on the same machine and clock.
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pymongo
-
-from cdc_cli.clock import SystemClock
-from cdc_cli.settings.models import Settings
-from cdc_cli.wiring import wire
-from cdc_cli.workers.runtime import tune_collector
-from cdc_cli.workers.services import SyncService, WatchService
-from cdc_cli.workers.supervisor import Supervisor
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -26,34 +25,50 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def measure(settings: Settings, rate: int, seconds: float) -> dict[str, float]:
-    """{"p50": ms, "p99": ms, "rate": reached} of both services in one process while documents are inserted."""
-    stop = threading.Event()
-    with wire(settings, stop) as container:
-        services = [container.get(WatchService), container.get(SyncService)]
-        supervisor = Supervisor(stop, SystemClock(), 30)
-        for service in services:
-            service.prepare()
-        tune_collector()
-        for service in services:
-            service.spawn(supervisor)
+@contextmanager
+def running(settings: dict[str, Any], folder: Path) -> Iterator[None]:
+    """`cdc watch` and `cdc sync` as two processes, both ready."""
+    config = folder / f"{settings['name']}.yaml"
+    config.write_text(json.dumps(settings))
+    log = (folder / f"{settings['name']}.log").open("wb")
+    processes = [
+        subprocess.Popen([sys.executable, "-m", "cdc_cli", service, "-c", str(config)], stderr=log, stdout=log)
+        for service in ("watch", "sync")
+    ]
+    try:
+        text = ""
+        while not ("watch.started" in text and "partitions.assigned" in text):
+            if any(process.poll() is not None for process in processes):
+                raise RuntimeError(f"a service ended early:\n{text[-2000:]}")
+            time.sleep(0.1)
+            text = (folder / f"{settings['name']}.log").read_text()
+        yield
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(40)
+        log.close()
+
+
+def measure(settings: dict[str, Any], folder: Path, rate: int, seconds: float) -> dict[str, float]:
+    """{"p50": ms, "p99": ms, "rate": reached} while documents are inserted at a steady rate."""
+    stop, delays = threading.Event(), list[float]()
+    with running(settings, folder):
         _write(settings, 200, 2.0)
-        delays: list[float] = []
+        time.sleep(2.0)
         watching = threading.Thread(target=_see, args=(settings, delays, stop))
         watching.start()
         reached = _write(settings, rate, seconds)
         time.sleep(2.0)
         stop.set()
         watching.join()
-        supervisor.join()
-        for service in services:
-            service.close()
     return {"p50": percentile(delays, 0.5), "p99": percentile(delays, 0.99), "rate": reached, "seen": len(delays)}
 
 
-def _write(settings: Settings, rate: int, seconds: float) -> float:
-    client: pymongo.MongoClient[Any] = pymongo.MongoClient(settings.mongodb.uri.get_secret_value())
-    collection = client[settings.mongodb.database or "bench"].get_collection("latency")
+def _write(settings: dict[str, Any], rate: int, seconds: float) -> float:
+    client: pymongo.MongoClient[Any] = pymongo.MongoClient(settings["mongodb"]["uri"])
+    collection = client[settings["mongodb"]["database"]]["latency"]
     start, sent = time.perf_counter(), 0
     while (now := time.perf_counter() - start) < seconds:
         due = int(now * rate) - sent
@@ -66,10 +81,9 @@ def _write(settings: Settings, rate: int, seconds: float) -> float:
     return sent / (time.perf_counter() - start)
 
 
-def _see(settings: Settings, delays: list[float], stop: threading.Event) -> None:
-    connection = psycopg2.connect(settings.postgres.dsn.get_secret_value())
+def _see(settings: dict[str, Any], delays: list[float], stop: threading.Event) -> None:
+    connection = psycopg2.connect(settings["postgres"]["dsn"])
     connection.autocommit = True
-    newest = ""
     with connection.cursor() as cursor:
         cursor.execute("CREATE INDEX ON latency (cdc_position)")
         cursor.execute("SELECT coalesce(max(cdc_position), '') FROM latency")
