@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-from kafka import KafkaProducer, TopicPartition
+from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
+from cdc_cli.brokers.kafka_python_client import Producer, make
 from cdc_cli.settings.models import KafkaSettings
 from tests.support.topics import Kept, Topics
 from tests.support.waiting import eventually
@@ -24,7 +25,7 @@ class KafkaSite:
     def __init__(self, bootstrap: str, prefix: str) -> None:
         self.bootstrap = bootstrap
         self.prefix = prefix
-        self._admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+        self._admin: Any = make(KafkaAdminClient, {"bootstrap_servers": bootstrap})
         self._producer: Any = None
 
     def create(self, name: str, partitions: int, **config: Any) -> str:
@@ -50,7 +51,7 @@ class KafkaSite:
     def produce(self, topic: str, values: Sequence[bytes | None], partition: int = 0, key: bytes | None = None) -> None:
         """Append to one partition and wait for the acknowledgements."""
         if self._producer is None:
-            self._producer = KafkaProducer(bootstrap_servers=self.bootstrap)
+            self._producer = make(Producer, {"bootstrap_servers": self.bootstrap})
         sent = [self._producer.send(topic, value, key, partition=partition) for value in values]
         for future in sent:
             future.get(timeout=20)

@@ -60,7 +60,10 @@ class Witness:
         found: list[Seen] = []
         previous, ordinal = None, 0
         with self._database.watch(
-            [{"$match": {"operationType": {"$in": _OPERATIONS}}}, {"$project": {"fullDocument": 0, "updateDescription": 0}}],
+            [
+                {"$match": {"operationType": {"$in": _OPERATIONS}}},
+                {"$project": {"fullDocument": 0, "updateDescription": 0}},
+            ],
             start_at_operation_time=self._begin,
         ) as stream:
             for change in stream:
