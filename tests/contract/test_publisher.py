@@ -22,7 +22,7 @@ from tests.support.kafka_site import KafkaSite, kafka_settings
 from tests.support.proxy import Proxy
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.requirement("R2.1", "R2.2")
+pytestmark = pytest.mark.requirement("R3.1")
 MAX_SIZE = 4 << 20
 PATIENCE = 2.0
 """Seconds for metadata in these tests; the product waits longer."""
@@ -213,7 +213,7 @@ def test_acknowledgements_of_a_partition_come_in_order(site: Site, publisher: Pu
     assert failures(deliveries) == []
 
 
-@pytest.mark.requirement("R2.3")
+@pytest.mark.requirement("R3.1")
 def test_the_same_key_goes_to_the_same_partition_on_every_driver(site: Site, publisher: Publisher) -> None:
     topic = site.create("a", 5)
     keys = [b"", b"1", b"a", "ключ".encode(), bytes(range(256)), *(b"key %d" % n for n in range(40))]
@@ -234,7 +234,7 @@ def test_a_record_without_key_value_or_with_headers_arrives_as_it_is(site: Site,
     assert dict(second.headers) == dict(headers)  # type: ignore[attr-defined]
 
 
-@pytest.mark.requirement("R12.4")
+@pytest.mark.requirement("R12.5")
 def test_a_record_that_is_too_large_is_refused_when_it_is_sent_and_harms_nothing(
     site: Site, publisher: Publisher
 ) -> None:
@@ -247,7 +247,7 @@ def test_a_record_that_is_too_large_is_refused_when_it_is_sent_and_harms_nothing
     assert [len(kept.value or b"") for kept in site.read(topic)] == [5, MAX_SIZE - 4096]
 
 
-@pytest.mark.requirement("R12.4", "R12.5")
+@pytest.mark.requirement("R12.5")
 def test_a_record_that_the_topic_refuses_fails_as_poison_and_after_rotate_good_ones_pass(
     site: Site, publisher: Publisher
 ) -> None:
@@ -267,7 +267,7 @@ def test_a_record_that_the_topic_refuses_fails_as_poison_and_after_rotate_good_o
     assert len(site.read(topic)) == 21
 
 
-@pytest.mark.requirement("R2.2")
+@pytest.mark.requirement("R3.4")
 def test_a_broker_that_is_silent_for_a_while_fails_nothing_and_everything_arrives_in_order(
     site: Site, publisher: Publisher
 ) -> None:
@@ -302,7 +302,7 @@ def test_flush_says_whether_something_is_still_under_way(site: Site, publisher: 
     assert delivery.is_done
 
 
-@pytest.mark.requirement("R9.3")
+@pytest.mark.requirement("R9.1")
 def test_close_comes_back_in_time_when_the_broker_is_silent(site: Site) -> None:
     topic = site.create("a", 2)
     publisher = site.publisher()
@@ -323,7 +323,7 @@ def test_close_delivers_what_is_under_way_when_the_broker_answers(site: Site) ->
     assert len(site.read(topic)) == 200
 
 
-@pytest.mark.requirement("R2.2", "R12.2")
+@pytest.mark.requirement("R3.4")
 def test_rotate_comes_back_in_time_when_the_broker_is_silent_and_works_once_it_answers(
     site: Site, publisher: Publisher
 ) -> None:
@@ -345,7 +345,7 @@ def test_rotate_comes_back_in_time_when_the_broker_is_silent_and_works_once_it_a
     assert [n for n in range(60, 80) if b"%d" % n not in {kept.value for kept in site.read(topic)}] == []
 
 
-@pytest.mark.requirement("R12.2")
+@pytest.mark.requirement("R12.5")
 def test_starting_without_a_broker_says_so_in_time(site: Site) -> None:
     site.silence()
     publisher = site.publisher()
@@ -375,6 +375,7 @@ def test_a_topic_deleted_while_running_acknowledges_nothing_and_is_not_created_a
     assert not site.exists(topic)
 
 
+@pytest.mark.requirement("R3.2")
 def test_send_never_waits_for_the_broker_so_that_the_bound_on_memory_is_the_callers(
     site: Site, publisher: Publisher
 ) -> None:

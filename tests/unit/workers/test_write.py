@@ -1,0 +1,138 @@
+"""A lane's worker on the real mapper and a fake writer: what it applies, dead-letters, drops and retries."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import pytest
+
+from cdc_cli.apply import Applied, Change, Fenced, Rejected
+from cdc_cli.apply.mapping import Mapper
+from cdc_cli.apply.records import EnvelopeMapper
+from cdc_cli.clock import SystemClock
+from cdc_cli.consume import Partition
+from cdc_cli.consume.offsets import Assignment
+from cdc_cli.errors import PoisonEvent, Retryable
+from cdc_cli.observe.counters import Counters
+from cdc_cli.retry import RetryPolicy, Stopped
+from cdc_cli.settings.models import RetrySettings
+from cdc_cli.workers.lanes import Item, Lane
+from cdc_cli.workers.write import LaneWorker
+from tests.unit.workers.test_lanes import FakeRecord
+
+P = Partition("cdc.game.players", 0)
+
+
+class FakeApplier:
+    def __init__(self, *answers: Exception | None) -> None:
+        self.answers = list(answers)
+        self.batches: list[list[Change]] = []
+        self.reject: set[bytes] = set()
+
+    def apply(self, changes: Sequence[Change], partitions: Collection[Partition]) -> Applied:
+        answer = self.answers.pop(0) if self.answers else None
+        if answer is not None:
+            raise answer
+        self.batches.append(list(changes))
+        refused = [Rejected(c, PoisonEvent("no", code="22P02")) for c in changes if c.id in self.reject]
+        return Applied(inserted=len(changes) - len(refused), rejected=refused)
+
+
+class FakeDeadLetters:
+    def __init__(self) -> None:
+        self.buried: list[int] = []
+
+    def bury(self, failed: Any, seen: int, abandon: threading.Event) -> None:
+        self.buried += [record.offset for _, record, _ in failed]
+
+
+def envelope(offset: int, name: str) -> FakeRecord:
+    text = f'{{"v":1,"op":"insert","ns":"game.players","pos":"{offset:010d}.0000000001.0000000000","ts":1,"id":"{name}"'
+    return FakeRecord(offset, name.encode(), (text + ',"doc":{"_id":"' + name + '"}}').encode())
+
+
+class Site:
+    def __init__(self, applier: FakeApplier) -> None:
+        retry = RetrySettings.model_validate({"initial": "10ms", "max_delay": "10ms"})
+        self.lane = Lane(0, 100, 0.0, SystemClock())
+        self.assignment = Assignment(P, 0, 1)
+        self.letters = FakeDeadLetters()
+        self.counters = Counters()
+        self.abandon = threading.Event()
+        self.fenced: list[Partition] = []
+        self.worker = LaneWorker(
+            self.lane,
+            EnvelopeMapper(Mapper()),
+            applier,
+            self.letters,  # type: ignore[arg-type]
+            RetryPolicy(retry, SystemClock()).backoff("writing"),
+            self.counters,
+            SystemClock(),
+            self.abandon,
+            self.fenced.extend,
+        )
+
+    def feed(self, *records: FakeRecord) -> None:
+        for record in records:
+            self.assignment.pending[0].append(record.offset)
+            self.assignment.reached(record.offset + 1)
+        self.lane.put([Item(self.assignment, record) for record in records])
+
+    def run(self) -> None:
+        self.lane.close()
+        self.worker.run()
+
+
+@pytest.mark.requirement("R6.4", "R5.4")
+def test_a_worker_takes_batch_after_batch_until_the_lane_is_drained() -> None:
+    applier = FakeApplier()
+    site = Site(applier)
+    site.feed(*(envelope(n, f"p{n}") for n in range(250)))
+    site.run()
+    assert [len(batch) for batch in applier.batches] == [100, 100, 50]
+    assert site.assignment.committable() == 250
+
+
+@pytest.mark.requirement("R4.4")
+def test_what_is_no_envelope_and_what_the_database_refuses_is_dead_lettered_and_the_rest_written() -> None:
+    applier = FakeApplier()
+    applier.reject = {b"p2"}
+    site = Site(applier)
+    site.feed(envelope(0, "p0"), FakeRecord(1, b"k", b"{bad"), envelope(2, "p2"), FakeRecord(3, b"k", None))
+    site.run()
+    assert sorted(site.letters.buried) == [1, 2, 3]
+    assert site.counters.get("inserted") == 1
+    assert site.assignment.committable() == 4
+
+
+@pytest.mark.requirement("R12.1")
+def test_a_passing_failure_is_retried_with_the_same_batch_before_the_offset_moves() -> None:
+    applier = FakeApplier(Retryable("deadlock"), Retryable("connection lost"))
+    site = Site(applier)
+    site.feed(envelope(0, "p0"))
+    site.run()
+    assert [[c.id for c in batch] for batch in applier.batches] == [[b"p0"]]
+    assert site.assignment.committable() == 1
+
+
+def test_changes_of_a_partition_that_another_process_owns_are_dropped_and_not_committed_by_us() -> None:
+    applier = FakeApplier(Fenced([P]))
+    site = Site(applier)
+    site.feed(envelope(0, "p0"))
+    site.run()
+    assert applier.batches == []
+    assert site.fenced == [P]
+    assert site.assignment.revoked
+
+
+@pytest.mark.requirement("R9.3")
+def test_past_the_deadline_of_the_shutdown_a_worker_gives_up_without_moving_the_offset() -> None:
+    site = Site(FakeApplier(*[Retryable("down")] * 50))
+    site.feed(envelope(0, "p0"))
+    site.abandon.set()
+    site.run()
+    assert site.assignment.committable() == 0
+    with pytest.raises(Stopped):
+        site.worker.write([Item(Assignment(P, 0, 1), envelope(0, "p0"))])
