@@ -2,9 +2,8 @@
 
 Known of 3.0.12: rebalance listeners run on the driver's own thread, where a blocking call raises, so they only
 note what changed; a deserializer that raises makes `poll` spin for ever, so there is none; the default offset
-reset is a silent jump to the end, so it is `none` and every partition is positioned by `seek`; a leader that joins
-again because topics changed forgets that it is joining when a poll ends meanwhile, and stays in the group without
-partitions or heartbeats, so the listener reminds it.
+reset is a silent jump to the end, so it is `none` and every partition is positioned by `seek`; the result of
+joining the group is lost when it comes between two polls, which `kafka_python_joining.py` mends.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from kafka.structs import OffsetAndMetadata
 from cdc_cli.brokers.kafka_python_client import make
 from cdc_cli.brokers.kafka_python_errors import translate
 from cdc_cli.consume import Partition, RawRecord, Rebalance
+from cdc_cli.consume.kafka_python_joining import keep_joining
 from cdc_cli.errors import CdcError, PositionLost, Retryable, TryLater
 from cdc_cli.observe.log import EventLog
 from cdc_cli.settings.models import KafkaSettings
@@ -46,11 +46,8 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         self._lock = threading.Lock()
         self._revoked: set[Partition] = set()
         self._assigned: set[Partition] = set()
-        self.keep_joining: Callable[[], None] = lambda: None
 
     def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:
-        """Called before every attempt to join, also with nothing to revoke."""
-        self.keep_joining()
         gone = {Partition(*partition) for partition in revoked}
         with self._lock:
             self._revoked |= gone
@@ -107,7 +104,7 @@ class KafkaPythonConsumer:
     def start(self) -> None:
         try:
             self._consumer = make(KafkaConsumer, self._options)
-            self._listener.keep_joining = self._consumer._coordinator.request_rejoin
+            keep_joining(self._consumer._coordinator)
         except Exception as exc:
             raise translate("connecting to Kafka", exc) from exc
         self._subscribe(self._topics())
