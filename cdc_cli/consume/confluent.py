@@ -1,7 +1,8 @@
 """The consumer over confluent-kafka (librdkafka), the faster driver: extra `confluent`.
 
 Rebalance callbacks run inside `consume`, on our thread. Assigned partitions are given to librdkafka only by
-`seek`, so that nothing is fetched from a position that nobody chose.
+`seek`, so that nothing is fetched from a position that nobody chose. Its commit and close take no timeout and wait
+long for a silent broker, so that both are made aside.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from confluent_kafka import Consumer as Driver
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from cdc_cli.brokers.aside import Aside
 from cdc_cli.brokers.confluent_errors import translate
 from cdc_cli.consume import Partition, RawRecord, Rebalance
 from cdc_cli.errors import PositionLost, TryLater
@@ -24,6 +26,7 @@ log = EventLog(__name__)
 
 _LOOK_FOR_TOPICS_EVERY = 10.0
 _TIMEOUT = 15.0
+_COMMIT_SECONDS = 5.0
 _CONNECT_SECONDS = 8.0
 _MOVED_ON = frozenset(
     {
@@ -83,6 +86,7 @@ class ConfluentConsumer:
         self._ready: set[Partition] = set()
         self._positions: dict[Partition, int] = {}
         self._is_moved = False
+        self._commit = Aside("cdc-commit")
 
     def start(self) -> None:
         try:
@@ -151,10 +155,11 @@ class ConfluentConsumer:
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         wanted = [TopicPartition(*p, offset) for p, offset in offsets.items()]
+        driver = self._driver
         try:
-            self._driver.commit(offsets=wanted, asynchronous=False)
-        except KafkaException as exc:
-            if exc.args[0].code() in _MOVED_ON:
+            self._commit.run(lambda: driver.commit(offsets=wanted, asynchronous=False), _COMMIT_SECONDS)
+        except Exception as exc:
+            if isinstance(exc, KafkaException) and exc.args[0].code() in _MOVED_ON:
                 raise TryLater(f"the group moved on before the commit ({exc.args[0].name()})") from exc
             raise translate("committing offsets to Kafka", exc) from exc
 
@@ -163,7 +168,7 @@ class ConfluentConsumer:
         self._subscribed = frozenset()
         if driver is not None:
             try:
-                driver.close()
+                Aside("cdc-group-leave").run(driver.close, timeout)
             except Exception as exc:
                 log.debug("group.leave_failed", "leaving the group: %s", exc)
 
