@@ -54,7 +54,7 @@ class SimTokenStore:
         fails = world.happens("token.fails", 0.1)
         if fails and world.draw.random() < 0.5:
             raise Retryable("saving the token: no space left on device", code="token_store.unreachable")
-        if not is_older(record, self._stored()):
+        if not is_older(record, self._stored_if_any()):
             shelf.data, shelf.was_saved = encode(record), True
             shelf.records.append(shelf.data)
             if record.mark.token:
@@ -108,6 +108,12 @@ class SimTokenStore:
         if self._shelf.was_saved:
             raise PositionLost("the resume token is gone", "cdc token history", "token.vanished")
         return None
+
+    def _stored_if_any(self) -> TokenRecord | None:
+        try:
+            return self._stored()
+        except PositionLost:
+            return None
 
 
 def vanish(world: World) -> None:

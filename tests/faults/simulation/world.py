@@ -155,10 +155,17 @@ class World:
             return False
         thawed = max((life.process.stalled_until - self.scheduler.now for life in self.lives), default=0.0)
         self.scheduler.run(lambda: False, max(0.0, thawed) + 3.0)
-        for life in self.lives:
-            if not life.is_over:
-                self.record(Counted(life.number, life.service, life.counters.snapshot()))
+        before = None
+        while before != (now := self._counters()):
+            before = now
+            self.scheduler.run(lambda: False, 3.0)
+        for counted in now:
+            self.record(counted)
         return True
+
+    def _counters(self) -> list[Counted]:
+        lives = [life for life in self.lives if not life.is_over]
+        return [Counted(life.number, life.service, life.counters.snapshot()) for life in lives]
 
     def _is_drained(self) -> bool:
         stored = [item.index for item in self.history[-400:] if isinstance(item, TokenSaved)]

@@ -1,0 +1,84 @@
+"""Every mutant, and who has to catch it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+from tests.faults.mutants import statements, syncing, watching
+
+_APPLIER = "tests/contract/test_applier.py"
+
+
+class Mutant(NamedTuple):
+    """A bug. `test` names the fast test that catches it where the simulation does not get so deep."""
+
+    name: str
+    apply: Callable[[], AbstractContextManager[None]]
+    test: str = ""
+
+
+MUTANTS = (
+    Mutant("token on read", watching.token_on_read),
+    Mutant("token of the last ack", watching.token_of_last_ack),
+    Mutant("post-batch token past unacked", watching.post_batch_token_past_unacked),
+    Mutant("failure is an ack", watching.failure_is_an_ack),
+    Mutant("flush is an ack", watching.flush_is_an_ack),
+    Mutant("replay from last read", watching.replay_from_last_read),
+    Mutant("dead letters after FATAL", watching.dead_letter_after_fatal),
+    Mutant("fatal producer kept", watching.fatal_producer_kept),
+    Mutant("start now without token", watching.start_now_without_token),
+    Mutant("clusterTime-only position", watching.cluster_time_only),
+    Mutant("str(_id) as Kafka key", watching.text_of_id_as_kafka_key),
+    Mutant("bad change skipped", watching.bad_change_skipped),
+    Mutant("silence unnoticed", watching.silence_unnoticed),
+    Mutant("no bound in flight", watching.no_bound_in_flight),
+    Mutant("one attempt to reopen", watching.one_attempt_to_reopen),
+    Mutant("first start moves", watching.first_start_moves),
+    Mutant("polled offsets committed", syncing.polled_offsets_committed),
+    Mutant("offset before apply", syncing.offset_before_apply),
+    Mutant("last done offset committed", syncing.last_done_committed),
+    Mutant("batch dropped on one bad row", syncing.batch_dropped_on_one_bad_row),
+    Mutant("bad record skipped", syncing.bad_record_skipped),
+    Mutant("dead letter not awaited", syncing.dead_letter_not_awaited),
+    Mutant("failed write passed over", syncing.failed_write_passed_over),
+    Mutant("str(_id) as row", syncing.text_of_id_as_row),
+    Mutant("Kafka's offset trusted", syncing.kafka_offset_trusted),
+    Mutant("start at the end", syncing.start_at_the_end),
+    Mutant("oldest of a batch wins", syncing.oldest_of_a_batch_wins),
+    Mutant("never resumed", syncing.never_resumed),
+    Mutant("stale records routed", syncing.stale_records_routed),
+    Mutant("untold offsets forgotten", syncing.untold_offsets_forgotten),
+    Mutant("half a rebalance", syncing.owner_not_claimed),
+    Mutant(
+        "upsert without guard",
+        statements.upsert_without_guard,
+        f"{_APPLIER}::test_an_older_change_never_overwrites_a_newer_one",
+    ),
+    Mutant(
+        "delete without tombstone",
+        statements.delete_without_tombstone,
+        f"{_APPLIER}::test_an_insert_from_before_the_delete_does_not_raise_the_dead",
+    ),
+    Mutant(
+        "delete without guard",
+        statements.delete_without_guard,
+        f"{_APPLIER}::test_an_older_delete_takes_nothing_back_from_a_newer_one",
+    ),
+    Mutant(
+        "fence not asked",
+        statements.fence_not_asked,
+        f"{_APPLIER}::test_nothing_is_written_for_a_partition_that_is_not_owned",
+    ),
+    Mutant(
+        "offsets stored by a former owner",
+        statements.ledger_not_fenced,
+        f"{_APPLIER}::test_the_former_owner_can_store_no_offset_any_more",
+    ),
+    Mutant(
+        "torn token accepted",
+        statements.checksum_not_compared,
+        "tests/unit/checkpoint/test_record.py",
+    ),
+)
