@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from cdc_cli import failpoints
 from cdc_cli.brokers import TopicAdmin
+from cdc_cli.brokers.aside import Aside
 from cdc_cli.checkpoint import TokenStore
 from cdc_cli.checkpoint.belonging import Belonging
 from cdc_cli.clock import Clock
@@ -39,6 +40,7 @@ STARTUP = {"max_attempts": 30, "initial": "200ms", "multiplier": 2, "max_delay":
 """A start gives up so long after its first failure: a wrong address is a mistake to be told, not an outage to be waited
 out. An attempt on a silent server takes up to 10 s, so that the answer is there within 30 s."""
 _PURGE_EVERY = 3600.0
+_LET_GO_SECONDS = 1.5
 _FLUSHING = 0.5
 """The share of the shutdown time for writing what was read; the rest is for saving where we stand, and leaving."""
 _STANDBY_EVERY = 1.0
@@ -157,9 +159,9 @@ class WatchService:
         supervisor.spawn("cdc-watch", self._run, may_hang=True)
 
     def close(self) -> None:
-        self._publisher.close(0)
-        self._store.release()
-        self._admin.close()
+        _let_go("the producer", lambda: self._publisher.close(0))
+        _let_go("the token store", self._store.release)
+        _let_go("the admin client", self._admin.close)
 
     def _run(self) -> None:
         try:
@@ -258,9 +260,9 @@ class SyncService:
         supervisor.spawn("cdc-sync", self._run, may_hang=True)
 
     def close(self) -> None:
-        self._consumer.close(1.0)
-        self._dead_letters.close(1.0)
-        self._admin.close()
+        _let_go("the consumer", lambda: self._consumer.close(1.0))
+        _let_go("the dead letters", lambda: self._dead_letters.close(1.0))
+        _let_go("the admin client", self._admin.close)
 
     def _work(self, worker: LaneWorker, ended: threading.Event) -> None:
         try:
@@ -312,3 +314,11 @@ class SyncService:
                 log.info("tombstones.purged", "%d old tombstones removed", self._purge(now))
             except CdcError as exc:
                 log.warn("tombstones.not_purged", "tombstones could not be purged: %s", exc.message, code=exc.code)
+
+
+def _let_go(what: str, close: Callable[[], object]) -> None:
+    """Close it, but do not wait for a server that does not answer: the process ends without (invariant I8)."""
+    try:
+        Aside("cdc-close").run(close, _LET_GO_SECONDS)
+    except Exception as exc:
+        log.debug("shutdown.not_closed", "%s is not closed: %s", what, exc)
