@@ -11,6 +11,7 @@ log entry and an alert (R12.3).
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -172,7 +173,9 @@ def _prepare(session: Session, stack: ExitStack, needs_config: bool) -> None:
 
     logs = stack.enter_context(_logging(session))
     if session.request.is_service:
-        stack.enter_context(gone_in_time(session.stop, lambda: session.shutdown_timeout + _AFTER_DRAIN))
+        stack.enter_context(
+            gone_in_time(session.stop, lambda: session.shutdown_timeout + _AFTER_DRAIN, _flush_logs)
+        )
         stack.enter_context(stop_on_signals(session.stop))
     if needs_config:
         session.load()
@@ -202,6 +205,12 @@ def _logging(session: Session) -> ExitStack:
     stack = ExitStack()
     stack.enter_context(logging_to(sys.stderr, options, session.clock))
     return stack
+
+
+def _flush_logs() -> None:
+    """What was logged is written in the background: without this the last words would be lost. At most 2 s."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
 
 
 def _confirm(session: Session) -> None:
