@@ -13,14 +13,14 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from cdc_cli.brokers.confluent_errors import translate
-from cdc_cli.errors import CdcError, PoisonEvent, Retryable
+from cdc_cli.errors import CdcError, Retryable
 from cdc_cli.publish import Delivery, Record
 from cdc_cli.publish.partition import partition_of
+from cdc_cli.publish.size import refuse_too_large
 from cdc_cli.settings.models import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-_OVERHEAD = 1024
 _METADATA_SECONDS = 15.0
 _CONNECT_SECONDS = 8.0
 
@@ -59,7 +59,7 @@ class ConfluentPublisher:
             "reconnect.backoff.max.ms": 2_000,
             "log_level": 3,
         }
-        self._largest = settings.create_topics.max_message_size - _OVERHEAD
+        self._largest = settings.create_topics.max_message_size
         self._producer: Any = None
         self._partitions: dict[str, int] = {}
 
@@ -72,13 +72,7 @@ class ConfluentPublisher:
 
     def send(self, record: Record) -> Delivery:
         topic, key, value, headers = record
-        size = len(key or b"") + len(value or b"")
-        if size > self._largest:
-            raise PoisonEvent(
-                f"the record of {size} bytes is larger than kafka.create_topics.max_message_size allows",
-                "raise max_message_size, and max.message.bytes of the topic and the brokers",
-                "kafka.record_too_large",
-            )
+        refuse_too_large(record, self._largest)
         partition = partition_of(key, self._partitions.get(topic) or self._count(topic))
         report = _Report()
         try:

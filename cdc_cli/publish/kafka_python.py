@@ -19,16 +19,15 @@ from kafka import TopicPartition
 
 from cdc_cli.brokers.kafka_python_client import Producer, make
 from cdc_cli.brokers.kafka_python_errors import translate
-from cdc_cli.errors import CdcError, PoisonEvent, Retryable
+from cdc_cli.errors import CdcError, Retryable
 from cdc_cli.publish import Delivery, Record
 from cdc_cli.publish.partition import partition_of
+from cdc_cli.publish.size import refuse_too_large
 from cdc_cli.settings.models import KafkaSettings
 
 log = logging.getLogger(__name__)
 
 _NEVER_MS = 2**31 - 1
-_OVERHEAD = 1024
-"""Bytes of headers and framing around key and value, generously."""
 _LOOK_EVERY = 0.002
 
 
@@ -52,7 +51,7 @@ class KafkaPythonPublisher:
             "reconnect_backoff_max_ms": 2_000,
             "metrics_enabled": False,
         }
-        self._largest = settings.create_topics.max_message_size - _OVERHEAD
+        self._largest = settings.create_topics.max_message_size
         self._producer: Any = None
         self._places: dict[str, list[TopicPartition]] = {}
         self._pause = threading.Event()
@@ -65,13 +64,7 @@ class KafkaPythonPublisher:
 
     def send(self, record: Record) -> Delivery:
         topic, key, value, headers = record
-        size = len(key or b"") + len(value or b"")
-        if size > self._largest:
-            raise PoisonEvent(
-                f"the record of {size} bytes is larger than kafka.create_topics.max_message_size allows",
-                "raise max_message_size, and max.message.bytes of the topic and the brokers",
-                "kafka.record_too_large",
-            )
+        refuse_too_large(record, self._largest)
         places = self._places.get(topic) or self._look_up(topic)
         try:
             # What KafkaProducer.send does at the end, without the checks and log lines before it, which cost as
