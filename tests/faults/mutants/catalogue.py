@@ -64,7 +64,7 @@ MUTANTS = (
     Mutant(
         "delete without guard",
         statements.delete_without_guard,
-        f"{_APPLIER}::test_an_older_delete_takes_nothing_back_from_a_newer_one",
+        f"{_APPLIER}::test_an_insert_from_before_the_delete_does_not_raise_the_dead",
     ),
     Mutant(
         "fence not asked",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import Empty
 from typing import Any
 
@@ -193,7 +193,8 @@ class Event:
         task = scheduler.running()
         self._waiting.append(task)
         if timeout is not None:
-            scheduler.ready(task, timeout * (1 + 8 * scheduler.random.random() ** 4) + 0.001)
+            late = 8 * scheduler.random.random() ** 4
+            scheduler.ready(task, timeout + min(timeout * late, 0.2) + 0.001)
         scheduler.suspend(task)
         if task in self._waiting:
             self._waiting.remove(task)
@@ -286,15 +287,32 @@ class Queue:
 
 
 class Thread:
-    """`threading.Thread`, of the process that makes it."""
+    """`threading.Thread`, of the process that starts it."""
 
-    def __init__(self, scheduler: Scheduler, target: Callable[[], None], name: str) -> None:
+    def __init__(self, scheduler: Scheduler, target: Callable[..., None], name: str, args: Sequence[Any]) -> None:
         self._scheduler = scheduler
         self._target = target
         self._name = name
+        self._args = args
+        self._ended: Event | None = None
 
     def start(self) -> None:
-        self._scheduler.running().process.spawn(self._name, self._target)
+        self._ended = Event(self._scheduler)
+        self._scheduler.running().process.spawn(self._name, self._run)
+
+    def join(self, timeout: float | None = None) -> None:
+        assert self._ended is not None
+        self._ended.wait(timeout)
+
+    def is_alive(self) -> bool:
+        return self._ended is not None and not self._ended.is_set()
+
+    def _run(self) -> None:
+        try:
+            self._target(*self._args)
+        finally:
+            assert self._ended is not None
+            self._ended.set()
 
 
 class Threading:
@@ -312,8 +330,10 @@ class Threading:
     def Condition(self) -> Any:  # noqa: N802
         return Condition(self._scheduler)
 
-    def Thread(self, target: Callable[[], None], name: str, daemon: bool) -> Any:  # noqa: N802
-        return Thread(self._scheduler, target, name)
+    def Thread(  # noqa: N802
+        self, target: Callable[..., None], name: str, daemon: bool = False, args: Sequence[Any] = ()
+    ) -> Any:
+        return Thread(self._scheduler, target, name, args)
 
     def SimpleQueue(self) -> Any:  # noqa: N802
         return Queue(self._scheduler)

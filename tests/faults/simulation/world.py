@@ -6,7 +6,10 @@ stop, and everything has to arrive.
 
 from __future__ import annotations
 
+import queue
 import random
+import sys
+import threading
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,11 +17,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import cdc_cli.capture.mongo
-import cdc_cli.capture.read_ahead
-import cdc_cli.checkpoint.tracker
-import cdc_cli.consume.dead_letters
-import cdc_cli.workers.lanes
-import cdc_cli.workers.services
 import cdc_cli.workers.sync
 from cdc_cli.consume import Partition
 from cdc_cli.errors import CdcError, ExitCode
@@ -33,6 +31,8 @@ from tests.faults.simulation.processes import Life, is_expected, topic_partition
 from tests.faults.simulation.scheduler import OutOfSteps, Process, Scheduler, Threading
 from tests.faults.simulation.source import SimCursor, Source, index_of
 
+_LEFT_ALONE = ("cdc_cli.observe", "cdc_cli.cli", "cdc_cli.demo")
+"""Locks there are held for a moment only, and never while anything waits."""
 _MAX_STEPS = 150_000
 _DRAIN = 400.0
 """Seconds of virtual time in which everything has to arrive once the faults have stopped."""
@@ -304,28 +304,27 @@ def simulated(world: World) -> Iterator[None]:
     """The product's modules use the scheduler where they would use threads, for the length of a run."""
     threads = Threading(world.scheduler)
     places: list[tuple[Any, str, Any]] = [
-        (cdc_cli.workers.lanes, "threading", threads),
-        (cdc_cli.workers.services, "threading", threads),
-        (cdc_cli.workers.sync, "threading", threads),
-        (cdc_cli.consume.dead_letters, "threading", threads),
-        (cdc_cli.checkpoint.tracker, "threading", threads),
-        (cdc_cli.capture.read_ahead, "threading", threads),
-        (cdc_cli.capture.read_ahead, "SimpleQueue", threads.SimpleQueue),
         (cdc_cli.capture.mongo, "ChangeCursor", SimCursor),
         (cdc_cli.workers.sync, "hash", steady_hash),
     ]
+    for name, module in sorted(sys.modules.items()):
+        if name.startswith("cdc_cli.") and not name.startswith(_LEFT_ALONE):
+            if vars(module).get("threading") is threading:
+                places.append((module, "threading", threads))
+            if vars(module).get("SimpleQueue") is queue.SimpleQueue:
+                places.append((module, "SimpleQueue", threads.SimpleQueue))
     missing = object()
-    before = [(module, name, vars(module).get(name, missing)) for module, name, _ in places]
-    for module, name, stand_in in places:
-        setattr(module, name, stand_in)
+    before = [(module, attribute, vars(module).get(attribute, missing)) for module, attribute, _ in places]
+    for module, attribute, stand_in in places:
+        setattr(module, attribute, stand_in)
     try:
         yield
     finally:
-        for module, name, original in before:
+        for module, attribute, original in before:
             if original is missing:
-                delattr(module, name)
+                delattr(module, attribute)
             else:
-                setattr(module, name, original)
+                setattr(module, attribute, original)
 
 
 def simulate(seed: int, without: frozenset[str] = frozenset()) -> Outcome:
