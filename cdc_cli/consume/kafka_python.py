@@ -124,6 +124,12 @@ class KafkaPythonConsumer:
         except kafka_errors.OffsetOutOfRangeError as exc:
             self._refuse_jump(exc)
             return {}
+        except kafka_errors.LogTruncationError as exc:
+            raise PositionLost(
+                f"Kafka's log is shorter than what was read from it before ({exc})",
+                "the topic was deleted and made anew, or a broker lost records: see README, When a position is lost",
+                "offset.out_of_range",
+            ) from exc
         except Exception as exc:
             raise translate("reading from Kafka", exc) from exc
         if not found:
