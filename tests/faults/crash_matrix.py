@@ -50,7 +50,7 @@ ON_POISON = frozenset({"dead_letter.before_publish", "dead_letter.after_publish"
 _WATCH = ("capture.", "publish.", "token.", "token_file.", "token_redis.", "watch.")
 _STRIKES_WITHIN = 25.0
 _STEPS = 6
-_CODES = {"kill": {-signal.SIGKILL}, "raise": {70}, "hang": {0, 70}}
+_CODES = {"kill": {-signal.SIGKILL}, "raise": {70}, "hang": {0, 70}, "fail": {0, 69}}
 
 
 class Case(NamedTuple):
@@ -151,12 +151,12 @@ class Matrix:
         self._strike(case, process)
         self.report.struck.append(case)
         self._look(case)
-        if case.action == "fail":
+        if case.action == "fail" and case.point not in AT_STOP:
             self._write()
             self._in_sync(process)
             self._others[case.command] = process
             return
-        if case.action == "hang":
+        if case.action == "hang" and case.point not in AT_STOP:
             process.send(signal.SIGTERM)
         code = process.wait(timeout=4 + DRAIN_SECONDS)
         assert code in _CODES[case.action], f"exit code {code} after {case.action}\n{process.tail(6)}"
