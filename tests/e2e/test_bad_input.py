@@ -199,7 +199,7 @@ def test_a_position_that_has_left_the_oplog_is_told_and_the_token_kept(
 ) -> None:
     assert pipeline.watch().stop() == 0
     token = pipeline.token_file.read_bytes()
-    with failing(mongo, f"cdc:{pipeline.name}", "aggregate", 286):
+    with failing(mongo, f"cdc:{pipeline.name}", ["aggregate"], 286):
         assert_told(_try(pipeline, "watch"), POSITION_LOST, "oplog", "cdc token reset")
     assert pipeline.token_file.read_bytes() == token
 

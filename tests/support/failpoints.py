@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,12 +12,11 @@ from cdc_cli.demo.servers import EmbeddedMongo
 
 
 @contextmanager
-def failing(mongo: EmbeddedMongo, application: str, command: str, code: int, times: int = 0) -> Iterator[None]:
-    """While inside, that command of that application fails with that code; `times` = 0: every time."""
-    mode: Any = {"times": times} if times else "alwaysOn"
-    data = {"failCommands": [command], "errorCode": code, "appName": application}
+def failing(mongo: EmbeddedMongo, application: str, commands: Sequence[str], code: int) -> Iterator[None]:
+    """While inside, those commands of that application fail with that code."""
+    data = {"failCommands": list(commands), "errorCode": code, "appName": application}
     with MongoClient[Any](mongo.uri) as client:
-        client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
+        client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data})
         try:
             yield
         finally:
