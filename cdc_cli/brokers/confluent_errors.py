@@ -29,6 +29,26 @@ _SETTINGS = frozenset({KafkaError._INVALID_ARG, KafkaError.TOPIC_EXCEPTION, Kafk
 _POSITION = frozenset({KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET, KafkaError._NO_OFFSET})
 
 
+_VERIFY_FAILED = "certificate verify failed"
+_REASONS = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})
+
+
+class Reasons:
+    """Why no broker lets us in: librdkafka tells it to `error_cb`, and not to the call that waits in vain."""
+
+    def __init__(self) -> None:
+        self._last: KafkaError | None = None
+
+    def note(self, error: KafkaError) -> None:
+        """The value of `error_cb`; called inside `poll`, `consume` and `flush`."""
+        if error.code() in _REASONS:
+            self._last = error
+
+    def behind(self, exc: Exception) -> Exception:
+        """The reason behind the exception if one is known, otherwise the exception."""
+        return exc if self._last is None else KafkaException(self._last)
+
+
 def translate(doing: str, exc: BaseException) -> CdcError:
     """The error for `doing` (a present participle); the caller raises it `from exc`."""
     if isinstance(exc, CdcError):
@@ -43,10 +63,15 @@ def translate(doing: str, exc: BaseException) -> CdcError:
         return PoisonEvent(f"{doing}: the broker refused this record ({said})", code="kafka.record_refused")
     if error.code() in _DENIED:
         return Denied(f"{doing}: Kafka refused ({said})", "check kafka.security and the ACLs of this user")
+    if error.code() == KafkaError._SSL and _VERIFY_FAILED in error.str():
+        hint = "check kafka.security: ca_file, and that kafka.bootstrap_servers has the names in the certificates"
+        return ConfigError(f"{doing}: no TLS with the broker ({said})", hint, "kafka.tls")
     if error.code() in _POSITION:
         return PositionLost(f"{doing}: {said}", "see README, When a position is lost")
     if error.code() in _SETTINGS:
         return ConfigError(f"{doing}: {said}", "check the kafka section of the configuration", "kafka.settings")
     return Retryable(
-        f"{doing}: {said}", "check that the brokers in kafka.bootstrap_servers are up and reachable from here"
+        f"{doing}: {said}",
+        "check that the brokers in kafka.bootstrap_servers are up and reachable from here, "
+        "and expect what kafka.security says",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from kafka import errors as kafka_errors
 
 from cdc_cli.errors import CdcError, ConfigError, Denied, ExitCode, Fatal, PoisonEvent, Retryable
@@ -30,9 +32,13 @@ _SETTINGS = (
 )
 
 
+_TLS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
+"""In the text of a failed handshake: what a retry does not mend. A connection lost meanwhile reads otherwise."""
+
+
 def translate(doing: str, exc: BaseException) -> CdcError:
     """The error for `doing` (a present participle: "publishing to Kafka"); the caller raises it `from exc`."""
-    said = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+    said = _said(exc)
     if isinstance(exc, CdcError):
         return exc
     if isinstance(exc, _POISON):
@@ -43,8 +49,20 @@ def translate(doing: str, exc: BaseException) -> CdcError:
         return Denied(f"{doing}: Kafka refused the login ({said})", "check kafka.security: mechanism, user, password")
     if isinstance(exc, _SETTINGS):
         return ConfigError(f"{doing}: {said}", "check the kafka section of the configuration", "kafka.settings")
+    if isinstance(exc, kafka_errors.KafkaConnectionError) and any(word in said for word in _TLS):
+        hint = "check kafka.security: ca_file, and that kafka.bootstrap_servers has the names in the certificates"
+        return ConfigError(f"{doing}: no TLS with the broker ({said})", hint, "kafka.tls")
     if isinstance(exc, kafka_errors.KafkaError | OSError):
         return Retryable(
-            f"{doing}: {said}", "check that the brokers in kafka.bootstrap_servers are up and reachable from here"
+            f"{doing}: {said}",
+            "check that the brokers in kafka.bootstrap_servers are up and reachable from here, "
+            "and expect what kafka.security says",
         )
     return Fatal(f"{doing}: unexpected {said}", exit_code=ExitCode.BUG)
+
+
+def _said(exc: BaseException) -> str:
+    """The kind of error once, however often the driver has put it in front of the text."""
+    kind = type(exc).__name__
+    text = re.sub(rf"^(?:\[Error -?\d+\] |{kind}(?:: |$))+", "", str(exc))
+    return f"{kind}: {text}" if text else kind

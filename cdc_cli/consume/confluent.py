@@ -7,6 +7,7 @@ long for a silent broker, so that both are made aside.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -15,7 +16,7 @@ from confluent_kafka import Consumer as Driver
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from cdc_cli.brokers.aside import Aside
-from cdc_cli.brokers.confluent_errors import translate
+from cdc_cli.brokers.confluent_errors import Reasons, translate
 from cdc_cli.consume import Partition, RawRecord, Rebalance
 from cdc_cli.errors import PositionLost, TryLater
 from cdc_cli.observe.log import EventLog
@@ -89,11 +90,15 @@ class ConfluentConsumer:
         self._commit = Aside("cdc-commit")
 
     def start(self) -> None:
+        reasons = Reasons()
+        options = {**self._options, "error_cb": reasons.note}
         try:
-            self._driver = Driver(self._options)
+            self._driver = Driver(options, logger=logging.getLogger(__name__))
             self._driver.list_topics(timeout=_CONNECT_SECONDS)
         except Exception as exc:
-            raise translate("connecting to Kafka", exc) from exc
+            if self._driver is not None:
+                self._driver.poll(0)
+            raise translate("connecting to Kafka", reasons.behind(exc)) from exc
         self._subscribe(self._topics())
 
     def refresh(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from cdc_cli.brokers.confluent_errors import translate
+from cdc_cli.brokers.confluent_errors import Reasons, translate
 from cdc_cli.errors import CdcError, Retryable
 from cdc_cli.publish import Delivery, Record
 from cdc_cli.publish.partition import partition_of
@@ -64,11 +64,14 @@ class ConfluentPublisher:
         self._partitions: dict[str, int] = {}
 
     def start(self) -> None:
+        reasons = Reasons()
         try:
-            self._producer = Producer(self._options, logger=log)
+            self._producer = Producer({**self._options, "error_cb": reasons.note}, logger=log)
             self._producer.list_topics(timeout=_CONNECT_SECONDS)
         except Exception as exc:
-            raise translate("connecting to Kafka", exc) from exc
+            if self._producer is not None:
+                self._producer.poll(0)
+            raise translate("connecting to Kafka", reasons.behind(exc)) from exc
 
     def send(self, record: Record) -> Delivery:
         topic, key, value, headers = record

@@ -9,6 +9,7 @@ from typing import Any
 
 from kafka.admin import KafkaAdminClient
 
+from cdc_cli.brokers.kafka_python_client import make
 from cdc_cli.brokers.kafka_python_errors import translate
 from cdc_cli.cli.probes import Answer
 from cdc_cli.errors import ConfigError
@@ -22,12 +23,9 @@ def probe(settings: Settings, seconds: float) -> Answer:
     """Reads the cluster's metadata. Blocks; raises ConfigError, Denied, Retryable."""
     limit = int(max(0.5, seconds - _MARGIN) * 1000)
     try:
-        client = KafkaAdminClient(
-            **kafka_python_options(settings.kafka),
-            client_id="cdc-config-validate",
-            bootstrap_timeout_ms=limit,
-            request_timeout_ms=limit,
-        )
+        options = kafka_python_options(settings.kafka)
+        own = {"client_id": "cdc-config-validate", "bootstrap_timeout_ms": limit, "request_timeout_ms": limit}
+        client = make(KafkaAdminClient, {**options, **own})
         try:
             brokers = len(client.describe_cluster()["brokers"])
             topics = frozenset(client.list_topics())
