@@ -107,6 +107,7 @@ def site(
     if request.param == "confluent":
         pytest.importorskip("confluent_kafka")
         monkeypatch.setattr("cdc_cli.consume.confluent._TIMEOUT", 2.0)
+        monkeypatch.setattr("cdc_cli.consume.confluent._CONNECT_SECONDS", 2.0)
     with KafkaSite(kafka.bootstrap, topic_prefix) as admin:
         made = Site(kafka, admin, kafka_proxy, request.param, set(), [])
         yield made

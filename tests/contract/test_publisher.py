@@ -124,6 +124,7 @@ def site(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
     if request.param == "confluent":
         pytest.importorskip("confluent_kafka")
         monkeypatch.setattr("cdc_cli.publish.confluent._METADATA_SECONDS", PATIENCE)
+        monkeypatch.setattr("cdc_cli.publish.confluent._CONNECT_SECONDS", PATIENCE)
     kafka: ApacheKafka = request.getfixturevalue("kafka")
     proxy: Proxy = request.getfixturevalue("kafka_proxy")
     with KafkaSite(kafka.bootstrap, request.getfixturevalue("topic_prefix")) as real:
