@@ -258,6 +258,6 @@ def test_statements_can_be_interrupted_from_another_thread(site: Site) -> None:
         writing = background.submit(applier.apply, [upsert("a", 2)], PARTITIONS)
         eventually(lambda: site.query(waits))
         site.pool.interrupt()
-        with pytest.raises(Retryable, match="connection|closed|lost"):
+        with pytest.raises(Retryable, match=r"connection|closed|lost"):
             writing.result(15)
     blocker.close()
