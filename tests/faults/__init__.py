@@ -1,1 +1,1 @@
-"""Proof under faults: invariants as checkers, a simulation without servers, and re-injected bugs (README.md beside this)."""
+"""Proof under faults: invariants, simulation, mutants, crash matrix, the long run (README.md beside this)."""

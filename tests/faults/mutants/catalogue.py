@@ -12,11 +12,14 @@ _APPLIER = "tests/contract/test_applier.py"
 
 
 class Mutant(NamedTuple):
-    """A bug. `test` names the fast test that catches it where the simulation does not get so deep."""
+    """A bug. `test` names the fast test that catches it where the simulation does not get so deep; `seed` is where the
+    hunt begins, for bugs that few schedules meet.
+    """
 
     name: str
     apply: Callable[[], AbstractContextManager[None]]
     test: str = ""
+    seed: int = 1
 
 
 MUTANTS = (

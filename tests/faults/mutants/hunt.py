@@ -33,7 +33,7 @@ def hunt(mutant: Mutant) -> Verdict:
 
 def _by_simulation(mutant: Mutant) -> str:
     """A seed counts only when the program without the bug passes it."""
-    for seed in range(1, SCHEDULES + 1):
+    for seed in range(mutant.seed, mutant.seed + SCHEDULES):
         with mutant.apply():
             summary = summarize(seed)
         if summary.violations and not summarize(seed).violations:
@@ -42,10 +42,10 @@ def _by_simulation(mutant: Mutant) -> str:
 
 
 def _by_test(mutant: Mutant) -> str:
-    """In a process of its own, where `tests.faults.mutants.plugin` puts the mutant in before anything is imported."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "tests.faults.mutants.plugin"]
-    run = subprocess.run(
-        [*command, mutant.test], env={**os.environ, VARIABLE: mutant.name}, capture_output=True, text=True, check=False
-    )
+    """In a process of its own, where the plugin puts the mutant in before any test is imported."""
+    options = ("-q", "-x", "-p", "no:cacheprovider", "-p", "tests.faults.mutants.plugin")
+    command = [sys.executable, "-m", "pytest", *options, mutant.test]
+    environment = {**os.environ, VARIABLE: mutant.name}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     failed = [line for line in run.stdout.splitlines() if line.startswith("FAILED")]
     return f"{failed[0].removeprefix('FAILED ').split(' - ')[0]}" if run.returncode == 1 and failed else ""

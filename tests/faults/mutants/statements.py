@@ -36,7 +36,8 @@ def upsert_without_guard() -> Iterator[None]:
 @contextmanager
 def delete_without_tombstone() -> Iterator[None]:
     """Nothing remembers that a document was deleted."""
-    with patch.object(sql, "buried", _altering(sql.buried, "FROM unnest", "FROM (SELECT NULL WHERE false) AS none, unnest")):
+    nobody = "FROM (SELECT NULL WHERE false) AS nobody, unnest"
+    with patch.object(sql, "buried", _altering(sql.buried, "FROM unnest", nobody)):
         yield
 
 

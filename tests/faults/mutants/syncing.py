@@ -170,7 +170,7 @@ def never_resumed() -> Iterator[None]:
 
 @contextmanager
 def stale_records_routed() -> Iterator[None]:
-    """What was fetched before a partition changed hands is routed into its new assignment. (This was in the program.)"""
+    """What was fetched before a partition changed hands is routed into its new assignment. (Was in the program.)"""
 
     def mutant(self: Any) -> None:
         records = self._consumer.poll(self._poll_seconds(), 2000)

@@ -14,7 +14,7 @@ from functools import partial
 
 from tests.faults.simulation.plan import FAULTS
 from tests.faults.simulation.report import Summary, explain, shrink, summarize
-from tests.faults.simulation.world import simulate
+from tests.faults.simulation.stage import simulate
 
 
 def main() -> int:
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--schedules", type=int, default=1000, help="how many seeds from there")
     parser.add_argument("--seconds", type=float, default=3600.0, help="stop after so long, whatever is left")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("--without", action="append", default=[], choices=list(FAULTS), help="leave out a kind of fault")
+    parser.add_argument("--without", action="append", default=[], choices=list(FAULTS), help="a kind of fault")
     parser.add_argument("--verbose", action="store_true", help="one schedule with its plan, faults and history")
     parser.add_argument("--logs", action="store_true", help="with --verbose: what the product logs too")
     return parser

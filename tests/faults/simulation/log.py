@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cdc_cli.errors import CdcError, PoisonEvent, Retryable
@@ -182,8 +183,7 @@ class _Producer:
             if record.topic != DEAD_LETTERS and b'"plant":"refused"' in (record.value or b""):
                 self._fatal = Refused("MessageSizeTooLargeError")
                 self._world.note("the broker refuses a record, the producer is fatal")
-                rest = batch[at:]
-                self._world.scheduler.later(0.001, lambda: self._fail_all(rest))
+                self._world.scheduler.later(0.001, partial(self._fail_all, batch[at:]))
                 return batch[:at]
         return batch
 

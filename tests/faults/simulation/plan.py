@@ -70,7 +70,7 @@ class Plan:
 
 
 def make_plan(seed: int, without: frozenset[str] = frozenset()) -> Plan:
-    """The plan of a seed. `without` leaves out kinds of faults and changes nothing else, to find the one that matters."""
+    """The plan of a seed. `without` leaves out kinds of faults and changes nothing else of the plan."""
     draw = random.Random(f"{seed} plan")
     share = draw.choice((0.1, 0.25, 0.5))
     chosen = {kind: round(draw.choice((0.3, 1.0, 2.0)), 2) for kind in FAULTS if draw.random() < share}

@@ -32,8 +32,9 @@ from cdc_cli.workers.write import LaneWorker
 from tests.faults.simulation.database import SimApplier, SimLedger
 from tests.faults.simulation.group import SimConsumer
 from tests.faults.simulation.log import DEAD_LETTERS, SimPublisher
-from tests.faults.simulation.scheduler import Event, Process
+from tests.faults.simulation.scheduler import Process
 from tests.faults.simulation.source import COLLECTIONS, DATABASE, SimClient, decode_planted
+from tests.faults.simulation.threads import Event
 from tests.faults.simulation.tokens import SimTokenStore
 
 if TYPE_CHECKING:

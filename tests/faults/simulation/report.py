@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from tests.faults.simulation.plan import make_plan
-from tests.faults.simulation.world import Outcome, simulate
+from tests.faults.simulation.stage import simulate
+from tests.faults.simulation.world import Outcome
 
 
 class Summary(NamedTuple):

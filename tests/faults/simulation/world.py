@@ -6,33 +6,23 @@ stop, and everything has to arrive.
 
 from __future__ import annotations
 
-import queue
 import random
-import sys
-import threading
-import zlib
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-import cdc_cli.capture.mongo
-import cdc_cli.workers.sync
 from cdc_cli.consume import Partition
 from cdc_cli.errors import CdcError, ExitCode
-from tests.faults.history import Appended, Counted, Happening, Overdue, TokenSaved, Unbounded
+from tests.faults.history import Counted, Happening, Overdue, TokenSaved, Unbounded
 from tests.faults.invariants import Violation, judge
 from tests.faults.simulation import tokens
 from tests.faults.simulation.database import Database
 from tests.faults.simulation.group import Group
 from tests.faults.simulation.log import Log, Record
-from tests.faults.simulation.plan import Plan, make_plan
+from tests.faults.simulation.plan import Plan
 from tests.faults.simulation.processes import Life, is_expected, topic_partitions
-from tests.faults.simulation.scheduler import OutOfSteps, Process, Scheduler, Threading
-from tests.faults.simulation.source import SimCursor, Source, index_of
+from tests.faults.simulation.scheduler import OutOfSteps, Process, Scheduler
+from tests.faults.simulation.source import Source, index_of
 
-_LEFT_ALONE = ("cdc_cli.observe", "cdc_cli.cli", "cdc_cli.demo")
-"""Locks there are held for a moment only, and never while anything waits."""
 _MAX_STEPS = 150_000
 _DRAIN = 400.0
 """Seconds of virtual time in which everything has to arrive once the faults have stopped."""
@@ -258,9 +248,9 @@ class World:
 
     def _rewind_sometimes(self, service: str) -> None:
         """Restoring a database begins with stopping its clients."""
-        if service == "sync" and not any(life.service == "sync" and not life.is_over for life in self.lives):
-            if self.happens("postgres.rewound", 0.5):
-                self.database.rewind()
+        is_last_down = not any(life.service == "sync" and not life.is_over for life in self.lives)
+        if service == "sync" and is_last_down and self.happens("postgres.rewound", 0.5):
+            self.database.rewind()
 
     def _measure(self, running: list[Life]) -> None:
         for life in running:
@@ -292,45 +282,3 @@ class World:
             life.process.stalled_until = max(life.process.stalled_until, until)
         elif self.happens(f"{life.service}.stopped", 0.04):
             life.terminate()
-
-
-def steady_hash(key: Any) -> int:
-    """`hash` of bytes differs between interpreters; a seed must not."""
-    return zlib.crc32(key)
-
-
-@contextmanager
-def simulated(world: World) -> Iterator[None]:
-    """The product's modules use the scheduler where they would use threads, for the length of a run."""
-    threads = Threading(world.scheduler)
-    places: list[tuple[Any, str, Any]] = [
-        (cdc_cli.capture.mongo, "ChangeCursor", SimCursor),
-        (cdc_cli.workers.sync, "hash", steady_hash),
-    ]
-    for name, module in sorted(sys.modules.items()):
-        if name.startswith("cdc_cli.") and not name.startswith(_LEFT_ALONE):
-            if vars(module).get("threading") is threading:
-                places.append((module, "threading", threads))
-            if vars(module).get("SimpleQueue") is queue.SimpleQueue:
-                places.append((module, "SimpleQueue", threads.SimpleQueue))
-    missing = object()
-    before = [(module, attribute, vars(module).get(attribute, missing)) for module, attribute, _ in places]
-    for module, attribute, stand_in in places:
-        setattr(module, attribute, stand_in)
-    try:
-        yield
-    finally:
-        for module, attribute, original in before:
-            if original is missing:
-                delattr(module, attribute)
-            else:
-                setattr(module, attribute, original)
-
-
-def simulate(seed: int, without: frozenset[str] = frozenset()) -> Outcome:
-    """Run the schedule of a seed."""
-    world = World(make_plan(seed, without))
-    with simulated(world):
-        return world.run()
-
-
