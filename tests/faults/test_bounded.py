@@ -143,7 +143,7 @@ def test_a_signal_ends_the_process_in_time_while_a_server_is_silent(
         took = time.monotonic() - began
     proxy.heal()
     print(f"SIGTERM with {link} silent: {took:.1f} s, exit codes {codes}")
-    assert took < DRAIN_SECONDS + 3
+    assert took < DRAIN_SECONDS + 5
     assert set(codes) <= {0, 69}, "\n".join(process.tail(5) for process in processes)
     again = [pipeline.watch(), pipeline.sync()]
     assert_drains(site, again)
