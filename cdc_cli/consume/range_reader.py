@@ -19,6 +19,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.structs import OffsetAndMetadata
 
+from cdc_cli.brokers.kafka_python_client import make
 from cdc_cli.brokers.kafka_python_errors import translate
 from cdc_cli.consume import Partition, RawRecord
 from cdc_cli.consume.ranges import Bounds
@@ -54,7 +55,7 @@ class KafkaPythonRangeReader:
 
     def start(self, group: str | None) -> None:
         try:
-            self._driver = KafkaConsumer(**self._options, group_id=group)
+            self._driver = make(KafkaConsumer, {**self._options, "group_id": group})
         except Exception as exc:
             raise translate("connecting to Kafka", exc) from exc
 

@@ -291,6 +291,31 @@ def test_a_paused_partition_delivers_nothing_until_it_is_resumed_and_stays_ours(
     assert len(member.changes) == 1
 
 
+def test_partitions_that_were_paused_with_records_at_hand_all_go_on_although_others_are_busy(site: Site) -> None:
+    topic = site.create("a", 3)
+    for number in range(3):
+        site.admin.produce(topic, numbers(0, 4000), number)
+    member = joined(site, topic, 3)
+    everything = sorted(member.assigned)
+    member.seek(0)
+    for _ in range(3):
+        until(lambda: len(member.values(topic)) % 12_000 > 0, member)
+        member.consumer.pause(everything)
+        paused = len(member.values(topic))
+        for _ in range(3):
+            member.poll()
+        assert len(member.values(topic)) == paused
+        member.consumer.resume(everything)
+    others: list[int] = []
+    for _ in range(120):  # partition 0 never runs dry meanwhile
+        site.admin.produce(topic, numbers(0, 500), 0)
+        member.poll()
+        others = [len(member.records.get(partition, ())) for partition in everything[1:]]
+        if others == [4000, 4000]:
+            return
+    raise AssertionError(f"of 4000 records in each of the other partitions, {others} came")
+
+
 @pytest.mark.requirement("R4.2", "R8.3")
 def test_only_explicit_offsets_are_committed_and_committed_tells_them(site: Site) -> None:
     topic = site.create("a", 3)
