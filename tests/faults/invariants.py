@@ -120,8 +120,7 @@ def offsets_never_ahead(history: History) -> list[Violation]:
     """I5: before a stored offset everything is written or buried; Kafka is never told more than is stored."""
     found: list[Violation] = []
     rows: dict[str, str] = {}
-    stored: dict[Place, int] = {}
-    judged: dict[Place, int] = {}
+    judged: dict[Place, int] = {}  # how far each partition has been stored already
     log: dict[Place, list[Appended]] = {}
     buried: set[object] = set()  # positions, and places with offsets for what has none
     gone = {item.position for item in history if isinstance(item, Missing)}
@@ -137,7 +136,7 @@ def offsets_never_ahead(history: History) -> list[Violation]:
             rows[item.document] = max(rows.get(item.document, ""), item.position)
         elif isinstance(item, Rewound):
             rows = {document: position for document, (position, _) in item.rows.items()}
-            stored, judged = dict(item.offsets), dict(item.offsets)
+            judged = dict(item.offsets)
         elif isinstance(item, OffsetStored):
             begin = judged.get(item.place, 0)
             for record in log.get(item.place, [])[begin : item.offset]:
@@ -146,10 +145,9 @@ def offsets_never_ahead(history: History) -> list[Violation]:
                 if record.document is None or rows.get(record.document, "") < (record.position or ""):
                     what = f"the offset {item.offset} of {item.place} passes {record.offset} ({record.document} at "
                     found.append(Violation("I5", at, what + f"{record.position}), which is neither written nor buried"))
-            stored[item.place] = item.offset
             judged[item.place] = max(begin, item.offset)
-        elif isinstance(item, OffsetCommitted) and item.offset > stored.get(item.place, 0):
-            known = stored.get(item.place, 0)
+        elif isinstance(item, OffsetCommitted) and item.offset > judged.get(item.place, 0):
+            known = judged.get(item.place, 0)
             what = f"Kafka was told {item.offset} of {item.place}, PostgreSQL knows {known}"
             found.append(Violation("I5", at, what))
     return found

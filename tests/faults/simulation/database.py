@@ -129,6 +129,7 @@ class SimLedger:
     def claim(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
         world, database = self._world, self._world.database
         self._process.check()
+        world.scheduler.sleep(world.latency("postgres.slow", 0.2))
         fail_early(world)
         until = world.scheduler.now + _LOCK_TIMEOUT
         while any(database.writing[partition] for partition in partitions):
@@ -137,7 +138,7 @@ class SimLedger:
             world.scheduler.sleep(0.05)
         database.owners.update(dict.fromkeys(partitions, self._owner))
         stored = {p: database.offsets[p] for p in partitions if p in database.offsets}
-        world.crash_point(self._process, "after a claim")
+        world.crash_point(self._process, "after a claim", 0.05)
         if world.happens("postgres.unknown", 0.1):
             raise Retryable("claim partitions: connection lost at COMMIT", code="postgres.connection")
         return stored

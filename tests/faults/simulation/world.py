@@ -81,17 +81,17 @@ class World:
         self.note(f"{kind}{f' for {current.name}' if current else ''}")
         return True
 
-    def latency(self, kind: str) -> float:
+    def latency(self, kind: str, chance: float = 0.03) -> float:
         """Seconds that an answer takes: mostly little, sometimes long, longer than any time-out while `kind` is on."""
         usual = 0.03 * self.draw.random() ** 3 + 0.001
-        return usual + 8 * self.draw.random() if self.happens(kind, 0.03) else usual
+        return usual + 8 * self.draw.random() if self.happens(kind, chance) else usual
 
     def plant(self, kinds: Collection[str]) -> str | None:
         return next((kind for kind in kinds if self.happens(f"planted.{kind}", 0.06)), None)
 
-    def crash_point(self, process: Process, where: str) -> None:
+    def crash_point(self, process: Process, where: str, chance: float = 0.004) -> None:
         """SIGKILL right here, now and then."""
-        if self.happens("watch.killed" if process.name.startswith("watch") else "sync.killed", 0.004):
+        if self.happens("watch.killed" if process.name.startswith("watch") else "sync.killed", chance):
             self.note(f"{process.name} is killed {where}")
             process.kill()
 

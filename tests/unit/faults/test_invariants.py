@@ -242,3 +242,8 @@ def test_i9_a_change_that_no_counter_knows_any_more_is_found() -> None:
 def test_before_the_drain_only_what_holds_at_every_moment_is_judged() -> None:
     assert judge([changed(0)], drained=False) == []
     assert {violation.invariant for violation in judge([changed(0)])} == {"I1", "I2"}
+
+
+def test_i5_an_offset_may_go_back_and_kafka_may_still_be_told_what_was_stored_before() -> None:
+    history = [appended(0, 0), written(0), OffsetStored(PLACE, 1), OffsetStored(PLACE, 0), OffsetCommitted(PLACE, 1)]
+    assert offsets_never_ahead(history) == []
