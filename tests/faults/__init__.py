@@ -1,1 +1,1 @@
-"""Proof under faults: invariants, simulation, mutants, crash matrix, the long run (README.md beside this)."""
+"""Proof under faults: invariants, simulation, mutants, crash matrix, the long run (README.md)."""

@@ -59,7 +59,7 @@ class Figures:
             ("dead letters planted / found", f"{self.planted} / {self.dead_letters}"),
             ("faults", sum(self.faults.values())),
             ("kills of watch and sync", self.kills),
-            ("exits by themselves", _counts(self.exits) or "none"),
+            ("exits, not by SIGKILL", _counts(self.exits) or "none"),
             ("drain at the end, seconds", f"{self.drain_seconds:.1f}"),
             ("SIGTERM to exit, seconds, max", f"{sigterm:.1f} of {len(self.sigterm_seconds)}"),
             *((f"{name}: max RSS MiB / threads / fds", _peaks(peaks)) for name, peaks in self.peaks.items()),
