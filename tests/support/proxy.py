@@ -68,7 +68,6 @@ class Proxy:
         self._connections: set[asyncio.Task[None]] = set()
         self._with_reset = False
         self._listener: socket.socket | None = None
-        self._acceptor: asyncio.Task[None] | None = None
         self.accept()
 
     @property
@@ -160,21 +159,25 @@ class Proxy:
             self._listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
             self._listener.setblocking(False)
             self.port = self._listener.getsockname()[1]
-            self._acceptor = asyncio.create_task(self._accept_forever(self._listener))
+            # not sock_accept(): a connection that comes as the task is cancelled would be lost and never closed
+            self._loop.add_reader(self._listener, self._accept_one, self._listener)
 
     async def _unlisten(self) -> None:
-        if self._listener is not None and self._acceptor is not None:
-            self._acceptor.cancel()
-            await asyncio.gather(self._acceptor, return_exceptions=True)
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
             self._listener.close()
             self._listener = None
 
-    async def _accept_forever(self, listener: socket.socket) -> None:
-        while True:
-            client, _ = await self._loop.sock_accept(listener)
-            task = asyncio.create_task(self._serve(client))
-            self._connections.add(task)
-            task.add_done_callback(self._connections.discard)
+    def _accept_one(self, listener: socket.socket) -> None:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        task = self._loop.create_task(self._serve(client))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+        # closed also when the task is cancelled before it has begun
+        task.add_done_callback(lambda _: client.close())
 
     async def _close_all(self, reset: bool) -> None:
         self._with_reset = reset
