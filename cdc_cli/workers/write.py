@@ -60,7 +60,7 @@ class LaneWorker:
         self._abandon = abandon
         self._fenced = fenced
         self._adjusted: Counter[str] = Counter()
-        self._dropped = 0
+        self._dropped = self._ignored = 0
 
     @property
     def number(self) -> int:
@@ -87,7 +87,8 @@ class LaneWorker:
             [(_item(f).assignment.partition, _item(f).record, f.error) for f in ours], len(items), self._abandon
         )
         self._counters.add("dropped", self._dropped + len(failed) - len(ours))
-        self._dropped = 0
+        self._counters.add("ignored", self._ignored)
+        self._dropped = self._ignored = 0
         self._report(items, applied, len(ours), self._clock.monotonic() - started)
 
     def _mapped(self, items: Sequence[Item]) -> tuple[list[Change], list[Failed]]:
@@ -106,7 +107,7 @@ class LaneWorker:
             if change is not None:
                 changes.append(change)
             else:
-                self._counters.add("ignored")
+                self._ignored += 1
         return changes, failed
 
     def _apply(self, changes: list[Change]) -> Applied:
