@@ -38,7 +38,7 @@ MUTANTS = (
     Mutant("silence unnoticed", watching.silence_unnoticed),
     Mutant("no bound in flight", watching.no_bound_in_flight),
     Mutant("one attempt to reopen", watching.one_attempt_to_reopen),
-    Mutant("first start moves", watching.first_start_moves),
+    Mutant("first start moves", watching.first_start_moves, seed=1100),
     Mutant("polled offsets committed", syncing.polled_offsets_committed),
     Mutant("offset before apply", syncing.offset_before_apply),
     Mutant("last done offset committed", syncing.last_done_committed),

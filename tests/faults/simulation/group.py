@@ -95,9 +95,9 @@ class SimConsumer:
         world.crash_point(self._process, "polling")
         if world.happens("group.fails", 0.02):
             raise Retryable("reading from Kafka: connection closed", code="kafka.unreachable")
-        if world.happens("group.rebalances", 0.01):
+        if world.happens("group.rebalances", 0.03):
             world.group.rebalance()
-        if world.happens("group.evicted", 0.005):
+        if world.happens("group.evicted", 0.01):
             world.group.leave(self._name)
         found = self._fetch()
         self._heartbeat()
