@@ -74,6 +74,7 @@ _CONNECT: tuple[tuple[str, Kind, str], ...] = (
     ("is not permitted to log in", Kind.DENIED, "ALTER ROLE ... LOGIN"),
     ("permission denied for database", Kind.DENIED, "GRANT CONNECT ON DATABASE ... TO ..."),
     ("certificate verify failed", Kind.CONFIG, "check sslrootcert in postgres.dsn"),
+    ("does not match host name", Kind.CONFIG, "write the host in postgres.dsn as the server's certificate has it"),
     ("server does not support SSL", Kind.CONFIG, "the server has no TLS: set sslmode in postgres.dsn"),
     ("too many clients", Kind.RETRY, _HINTS["53300"]),
     ("too many connections", Kind.RETRY, _HINTS["53300"]),

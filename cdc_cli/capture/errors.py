@@ -17,6 +17,7 @@ TOO_LARGE = 10334
 _UNAUTHORIZED = frozenset({13, 8000})
 _AUTHENTICATION = 18
 _NOT_REPLICATED = 40573
+_VERIFY_FAILED = "CERTIFICATE_VERIFY_FAILED"
 _RIGHTS = "grant the role `read` on what is watched (deployment-wide: `readAnyDatabase`)"
 
 
@@ -28,6 +29,9 @@ def translate(doing: str, exc: BaseException) -> CdcError:
         return _operation_failure(doing, exc)
     if isinstance(exc, mongo_errors.InvalidURI | mongo_errors.ConfigurationError):
         return ConfigError(f"{doing}: {exc}", "check mongodb.uri", "mongodb.settings")
+    if isinstance(exc, mongo_errors.PyMongoError) and _VERIFY_FAILED in str(exc):
+        hint = "check tlsCAFile in mongodb.uri, and that its host names are those in the servers' certificates"
+        return ConfigError(f"{doing}: {_short(exc)}", hint, "mongodb.tls")
     if isinstance(exc, mongo_errors.PyMongoError | OSError):
         return Retryable(
             f"{doing}: {_short(exc)}", "check that the servers in mongodb.uri are up and reachable from here"

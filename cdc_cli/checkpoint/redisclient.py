@@ -90,5 +90,8 @@ class RedisClient:
             )
         if "unknown command" in str(exc):
             return ConfigError(text, "cdc needs a Redis or Valkey server that allows this command")
+        if "CERTIFICATE_VERIFY_FAILED" in str(exc):
+            hint = "check ssl_ca_certs in token_store.redis.url, and that its host is the one in the certificate"
+            return ConfigError(text, hint, "redis.tls")
         hint = "check that Redis is running, reachable and has memory left"
         return Retryable(text, hint, "redis.unreachable")
