@@ -14,13 +14,13 @@ from cdc_cli.capture.probe import now_mark
 from cdc_cli.cli.probes import Answer
 from cdc_cli.settings.models import MongoSettings, Settings
 
-_MARGIN = 0.5
-"""Seconds for the driver to give up before the caller does, so that its reason is told."""
+_SHARE = 0.6
+"""Of the time there is, for the driver; the rest is for its ending, so that its own words are heard."""
 
 
 def probe(settings: Settings, seconds: float) -> Answer:
     """Opens and closes a stream on what would be watched. Blocks; raises ConfigError, Denied, Retryable."""
-    mongodb, limit = settings.mongodb, max(0.5, seconds - _MARGIN)
+    mongodb, limit = settings.mongodb, seconds * _SHARE
     try:
         with pymongo.timeout(limit), _client(mongodb, limit) as client:
             identity = identify(client)
