@@ -10,7 +10,7 @@ from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from cdc_cli.brokers.kafka_python_client import make
-from cdc_cli.brokers.kafka_python_errors import translate
+from cdc_cli.brokers.kafka_python_errors import reason, translate
 from cdc_cli.errors import ConfigError
 from cdc_cli.settings.models import TopicSettings
 
@@ -62,6 +62,8 @@ class KafkaPythonAdmin:
                 client.create_topics([new])
             except kafka_errors.TopicAlreadyExistsError:
                 pass
+            except kafka_errors.InvalidTopicError as exc:
+                raise _refused(topic, exc) from exc
         client.wait_for_topics(list(topics), timeout_ms=15_000)
 
     def _call(self, doing: str, use: Callable[[KafkaAdminClient], _T]) -> _T:
@@ -72,3 +74,10 @@ class KafkaPythonAdmin:
                 return use(self._client)
             except Exception as exc:
                 raise translate(doing, exc) from exc
+
+
+def _refused(topic: str, exc: Exception) -> ConfigError:
+    hint = "choose another kafka.topic"
+    if "collides" in str(exc):
+        hint += ": Kafka takes a dot and an underscore for the same, so that names must differ in more than that"
+    return ConfigError(f"Kafka takes no topic {topic} ({reason(exc)})", hint, "kafka.topic_refused")

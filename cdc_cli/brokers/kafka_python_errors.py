@@ -32,13 +32,14 @@ _SETTINGS = (
 )
 
 
+_TOLD = re.compile(r"""failed with response .*?error_message=(?:'([^']+)'|"([^"]+)")""", re.DOTALL)
 _TLS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
 """In the text of a failed handshake: what a retry does not mend. A connection lost meanwhile reads otherwise."""
 
 
 def translate(doing: str, exc: BaseException) -> CdcError:
     """The error for `doing` (a present participle: "publishing to Kafka"); the caller raises it `from exc`."""
-    said = _said(exc)
+    said = reason(exc)
     if isinstance(exc, CdcError):
         return exc
     if isinstance(exc, _POISON):
@@ -61,8 +62,12 @@ def translate(doing: str, exc: BaseException) -> CdcError:
     return Fatal(f"{doing}: unexpected {said}", exit_code=ExitCode.BUG)
 
 
-def _said(exc: BaseException) -> str:
-    """The kind of error once, however often the driver has put it in front of the text."""
+def reason(exc: BaseException) -> str:
+    """The kind of error and what the broker said. The driver puts the kind in front more than once, and shows
+    whole requests and responses.
+    """
     kind = type(exc).__name__
+    if told := _TOLD.search(str(exc)):
+        return f"{kind}: {told[1] or told[2]}"
     text = re.sub(rf"^(?:\[Error -?\d+\] |{kind}(?:: |$))+", "", str(exc))
     return f"{kind}: {text}" if text else kind

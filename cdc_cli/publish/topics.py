@@ -8,13 +8,14 @@ from hashlib import sha256
 LONGEST = 249
 """Kafka's limit for a topic name, in characters."""
 
-_ILLEGAL = re.compile(r"[^A-Za-z0-9._]")
+_ILLEGAL = re.compile(r"[^A-Za-z0-9_]")
 
 
 def escape(name: str) -> str:
     """A database or collection name in Kafka's alphabet: every other character, and `-` itself, as `-xx` per byte.
 
-    `-` is the escape character because underscores are common in collection names and dashes are not.
+    `-` is the escape character because underscores are common in collection names and dashes are not. A dot is
+    escaped as well: Kafka takes `a.b` and `a_b` for the same name and refuses the second topic.
     """
     return _ILLEGAL.sub(lambda m: "".join(f"-{byte:02x}" for byte in m[0].encode("utf-8", "surrogatepass")), name)
 
@@ -53,6 +54,6 @@ def pattern_of(template: str, name: str, database: str | None) -> re.Pattern[str
     pattern = re.escape(template.replace("{name}", name))
     known = re.escape(escape(database)) if database is not None else r"(?P<database>[A-Za-z0-9_-]+)"
     pattern = pattern.replace(r"\{database\}", known, 1)
-    pattern = pattern.replace(r"\{collection\}", r"(?P<collection>[A-Za-z0-9._-]+)", 1)
+    pattern = pattern.replace(r"\{collection\}", r"(?P<collection>[A-Za-z0-9_-]+)", 1)
     # A template may name either twice; what the second one says is not compared.
-    return re.compile(pattern.replace(r"\{database\}", "[A-Za-z0-9_-]+").replace(r"\{collection\}", "[A-Za-z0-9._-]+"))
+    return re.compile(pattern.replace(r"\{database\}", "[A-Za-z0-9_-]+").replace(r"\{collection\}", "[A-Za-z0-9_-]+"))

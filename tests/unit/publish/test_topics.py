@@ -17,7 +17,7 @@ collections = st.text(st.characters(blacklist_characters="\0", blacklist_categor
 
 
 def test_usual_names_stay_as_they_are() -> None:
-    assert topic_of(TEMPLATE, "x", "game", "player_items.v2") == "cdc.game.player_items.v2"
+    assert topic_of(TEMPLATE, "x", "game", "player_items") == "cdc.game.player_items"
 
 
 @given(databases, collections)
@@ -35,6 +35,12 @@ def test_different_collections_have_different_topics(d1: str, c1: str, d2: str, 
 def test_a_space_an_underscore_and_a_dash_do_not_collide() -> None:
     names = ["a b", "a_b", "a-b", "a-20b", "a.b"]
     assert len({escape(name) for name in names}) == len(names)
+
+
+@given(collections, collections)
+def test_topics_of_a_database_differ_also_where_kafka_takes_a_dot_for_an_underscore(one: str, other: str) -> None:
+    seen_by_kafka = {topic_of(TEMPLATE, "x", "game", name).replace(".", "_") for name in (one, other, "a.b", "a_b")}
+    assert len(seen_by_kafka) == len({one, other, "a.b", "a_b"})
 
 
 def test_a_name_too_long_for_kafka_is_cut_and_told_apart_by_a_hash() -> None:
