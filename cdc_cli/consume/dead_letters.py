@@ -52,6 +52,7 @@ class DeadLetters:
         self._backoff = backoff
         self._clock = clock
         self._lock = threading.Lock()
+        self._counting = threading.Lock()
         self._started = False
         self._seen = self._dead = 0
 
@@ -59,10 +60,11 @@ class DeadLetters:
         self, failed: Sequence[tuple[Partition, RawRecord, CdcError]], seen: int, abandon: threading.Event
     ) -> None:
         """Of `seen` records these failed. Blocks for Kafka; raises Stopped, Fatal (too many, or `on_error: stop`)."""
-        with self._lock:
+        with self._counting:
             self._count(seen, failed)
-            if not failed:
-                return
+        if not failed:
+            return
+        with self._lock:
             for partition, record, error in failed:
                 self._tell(partition, record, error)
             while not abandon.is_set():

@@ -33,6 +33,8 @@ _BEATS_WITHIN = 120.0
 _POLL_SECONDS = 0.25
 _POLL_RECORDS = 2000
 _COMMIT_EVERY = 1.0
+_BEGIN_AGAIN_AFTER = 15.0
+"""Seconds that a fenced partition is left to whoever fenced us, unless the group says something first."""
 _PATIENCE = 1.0
 """Seconds that a full pipeline is waited for before partitions are paused: a pause throws fetched records away."""
 _RESUME_AT = 0.7
@@ -77,6 +79,7 @@ class Syncer:
         self._paused = False
         self._to_begin: set[Partition] = set()
         self._to_commit: dict[Partition, int] = {}
+        self._begin_again: dict[Partition, float] = {}
         self._lock = threading.Lock()
 
     def run(self) -> None:
@@ -127,9 +130,15 @@ class Syncer:
         self._consumer.close(seconds)
 
     def fenced(self, partitions: Collection[Partition]) -> None:
-        """Another process owns these now: what is left of them here is dropped, it reads them again."""
+        """Another process owns these now: what is left of them here is dropped, it reads them again.
+
+        Usually the group tells the same soon. If it does not, the claim was the last act of a process that is gone,
+        and the partitions are begun again here after a while: otherwise nobody would read them.
+        """
         log.warn("partitions.fenced", "another process took over %d partitions", len(partitions))
         self._offsets.revoke(partitions)
+        with self._lock:
+            self._begin_again |= dict.fromkeys(partitions, self._clock.monotonic() + _BEGIN_AGAIN_AFTER)
 
     @property
     def buffered(self) -> int:
@@ -150,6 +159,7 @@ class Syncer:
         # Nothing may fail between the poll and here: the driver's position has passed these records.
         if records:
             failpoints.hit("sync.after_route")
+        self._take_back()
         if self._to_begin:
             self._begin()
         if not records and not self._offsets.current:
@@ -188,10 +198,21 @@ class Syncer:
         self._counters.add("rebalances")
         self._offsets.revoke(change.revoked | change.assigned)
         self._to_begin = (self._to_begin - change.revoked) | change.assigned
+        with self._lock:
+            for partition in change.revoked | change.assigned:
+                self._begin_again.pop(partition, None)
         if change.assigned:
             log.info(
                 "partitions.assigned", "%d partitions assigned, %d revoked", len(change.assigned), len(change.revoked)
             )
+
+    def _take_back(self) -> None:
+        now = self._clock.monotonic()
+        with self._lock:
+            due = {partition for partition, at in self._begin_again.items() if at <= now}
+            for partition in due:
+                del self._begin_again[partition]
+        self._to_begin |= due
 
     def _begin(self) -> None:
         """Go on with new partitions at the offset that PostgreSQL knows; what fails is begun in the next round."""
