@@ -154,17 +154,15 @@ class KafkaPythonConsumer:
     def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, tuple[int, int]]:
         def ask() -> dict[Partition, tuple[int, int]]:
             wanted = [TopicPartition(*p) for p in partitions]
-            first = self._consumer.beginning_offsets(wanted, timeout_ms=15_000)
-            end = self._consumer.end_offsets(wanted, timeout_ms=15_000)
-            unknown = set(wanted) - (first.keys() & end.keys())
-            if unknown:
-                # a topic that was made a moment ago: the driver leaves out what its metadata does not have yet
+            try:
+                first = self._consumer.beginning_offsets(wanted, timeout_ms=15_000)
+                end = self._consumer.end_offsets(wanted, timeout_ms=15_000)
+                return {p: (first[TopicPartition(*p)], end[TopicPartition(*p)]) for p in partitions}
+            except KeyError as exc:
+                # a topic that was made a moment ago: the driver stumbles over what its metadata does not have yet
                 raise Retryable(
-                    f"Kafka does not know {len(unknown)} of {len(wanted)} partitions yet",
-                    "do the topics still exist?",
-                    "kafka.partition_unknown",
-                )
-            return {p: (first[TopicPartition(*p)], end[TopicPartition(*p)]) for p in partitions}
+                    f"Kafka does not know {exc.args[0]} yet", "does the topic still exist?", "kafka.partition_unknown"
+                ) from exc
 
         return self._guarded("looking up the offsets that Kafka keeps", ask)
 

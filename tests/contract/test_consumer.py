@@ -343,6 +343,14 @@ def test_bounds_tell_the_first_offset_kept_and_the_next_one(site: Site) -> None:
     assert dict(bounds) == {Partition(topic, 0): (6, 10), Partition(topic, 1): (0, 0)}
 
 
+@pytest.mark.requirement("R12.5")
+def test_a_partition_that_is_not_known_yet_is_asked_for_again(site: Site) -> None:
+    topic = site.create("a", 1)
+    member = joined(site, topic, 1)
+    with pytest.raises(Retryable):
+        member.consumer.bounds([Partition(topic, 0), Partition(topic, 9)])
+
+
 @pytest.mark.requirement("R8.3")
 def test_a_commit_after_the_group_moved_on_is_refused_as_try_later(site: Site) -> None:
     topic = site.create("a", 2)
