@@ -332,20 +332,25 @@ def test_a_silent_kafka_stops_reading_at_the_bound_and_loses_nothing(
     _await_token(pipeline, events[-1]["pos"])
 
 
+@pytest.fixture(scope="module")
+def kafka_to_kill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    with started(ApacheKafka(tmp_path_factory.mktemp("kafka-to-kill"))) as server:
+        yield server
+
+
 @pytest.mark.requirement("R3.3", "R3.4", "R4.1", "R12.4")
 @pytest.mark.parametrize("client", ["kafka-python", "confluent"])
 def test_watch_and_sync_survive_a_kafka_that_is_killed_and_comes_back(
-    pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory, client: str
+    pipeline: Pipeline, kafka_to_kill: ApacheKafka, client: str
 ) -> None:
-    with started(ApacheKafka(tmp_path_factory.mktemp("kafka-to-kill"))) as kafka:
-        pipeline.set("kafka.client", client)
-        pipeline.set("kafka.bootstrap_servers", [kafka.bootstrap])
-        watch, sync = pipeline.watch(), pipeline.sync()
-        players = pipeline.database["players"]
-        players.insert_many([{"_id": n} for n in range(500)])
-        pipeline.wait_in_sync(watch, sync)
-        kafka.kill()
-        players.insert_many([{"_id": n} for n in range(500, 1000)])
-        kafka.start()
-        pipeline.wait_in_sync(watch, sync, timeout=90)
-        assert [watch.stop(), sync.stop()] == [0, 0]
+    pipeline.set("kafka.client", client)
+    pipeline.set("kafka.bootstrap_servers", [kafka_to_kill.bootstrap])
+    watch, sync = pipeline.watch(), pipeline.sync()
+    players = pipeline.database["players"]
+    players.insert_many([{"_id": n} for n in range(500)])
+    pipeline.wait_in_sync(watch, sync)
+    kafka_to_kill.kill()
+    players.insert_many([{"_id": n} for n in range(500, 1000)])
+    kafka_to_kill.start()
+    pipeline.wait_in_sync(watch, sync, timeout=90)
+    assert [watch.stop(), sync.stop()] == [0, 0]
