@@ -99,7 +99,8 @@ class EmbeddedPostgres(EmbeddedServer):
 
 def _as_user() -> list[str]:
     """A prefix for commands; empty for a normal user. As root, because PostgreSQL refuses to run so, it makes
-    the command run as `nobody` with one right of root kept: to pass closed folders (a venv in /root).
+    the command run as `nobody` with one right of root kept: to pass closed folders (a venv in /root). Without the
+    secure bit access(2), by which initdb looks for its programs, would not count that right.
     """
     if os.geteuid() != 0:
         return []
@@ -112,7 +113,8 @@ def _as_user() -> list[str]:
     user = pwd.getpwnam("nobody")
     capability = "+dac_override"
     identity = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    return [setpriv, *identity, f"--inh-caps={capability}", f"--ambient-caps={capability}", "--"]
+    rights = ["--securebits=+no_setuid_fixup", f"--inh-caps={capability}", f"--ambient-caps={capability}"]
+    return [setpriv, *identity, *rights, "--"]
 
 
 def _give_away(data: Path) -> None:
