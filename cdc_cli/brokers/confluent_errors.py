@@ -25,7 +25,16 @@ _DENIED = frozenset(
         KafkaError._AUTHENTICATION,
     }
 )
-_SETTINGS = frozenset({KafkaError._INVALID_ARG, KafkaError.TOPIC_EXCEPTION, KafkaError.INVALID_REPLICATION_FACTOR})
+_SETTINGS = frozenset(
+    {
+        KafkaError._INVALID_ARG,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.INVALID_REPLICATION_FACTOR,
+        KafkaError.INVALID_SESSION_TIMEOUT,
+        KafkaError.INVALID_GROUP_ID,
+        KafkaError.INCONSISTENT_GROUP_PROTOCOL,
+    }
+)
 _POSITION = frozenset({KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET, KafkaError._NO_OFFSET})
 
 

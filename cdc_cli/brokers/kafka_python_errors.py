@@ -29,6 +29,9 @@ _SETTINGS = (
     kafka_errors.InvalidConfigurationError,
     kafka_errors.UnsupportedCodecError,
     kafka_errors.UnrecognizedBrokerVersion,
+    kafka_errors.InvalidSessionTimeoutError,
+    kafka_errors.InvalidGroupIdError,
+    kafka_errors.InconsistentGroupProtocolError,
 )
 
 

@@ -229,6 +229,14 @@ def test_missing_topics_are_told_when_they_may_not_be_created(pipeline: Pipeline
     assert_told(ended, CONFIG, pipeline.topic("players"), "create")
 
 
+@pytest.mark.requirement("R12.5", "R4.1")
+@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+def test_a_session_timeout_that_the_broker_refuses_is_told(pipeline: Pipeline, client: str) -> None:
+    pipeline.set("mongodb.collections", ["players"])
+    ended = _try(pipeline, "sync", kafka__client=client, kafka__consumer__session_timeout="900ms")
+    assert_told(ended, CONFIG, "ession", "kafka section")
+
+
 @pytest.mark.requirement("R11.4", "R11.5")
 def test_a_missing_required_value_is_told_with_its_place(pipeline: Pipeline) -> None:
     pipeline.config["mongodb"].pop("uri")

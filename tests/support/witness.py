@@ -6,6 +6,7 @@ offsets are never ahead of the rows (I5), and per document the log is in order a
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -48,32 +49,49 @@ class AtSyncKill(NamedTuple):
 
 
 class Witness:
-    """Sees every change of the database from now on."""
+    """Sees every change of the database from now on, in a thread of its own: an oplog does not keep for ever."""
 
     def __init__(self, database: Database[Any]) -> None:
         self._database = database
-        self._begin: Timestamp = database.client.admin.command("ping")["operationTime"]
+        self._seen: list[Seen] = []
+        self._error: BaseException | None = None
+        begin = database.client.admin.command("ping")["operationTime"]
+        self._thread = threading.Thread(target=self._run, args=(begin,), name="witness", daemon=True)
+        self._thread.start()
 
-    def changes(self) -> list[Seen]:
-        """All changes up to now, in stream order, with the positions that they must have."""
+    def changes(self, timeout: float = 300.0) -> list[Seen]:
+        """All changes up to now, in stream order, with the positions that they must have. Only once."""
         self._database["marker"].insert_one({"_id": "end"})
-        found: list[Seen] = []
+        self._thread.join(timeout)
+        if self._error is not None:
+            raise self._error
+        assert not self._thread.is_alive(), f"the witness saw {len(self._seen)} changes and no end"
+        return self._seen
+
+    def _run(self, begin: Timestamp) -> None:
+        try:
+            self._watch(begin)
+        except BaseException as error:
+            self._error = error
+
+    def _watch(self, begin: Timestamp) -> None:
         previous, ordinal = None, 0
         with self._database.watch(
             [
                 {"$match": {"operationType": {"$in": _OPERATIONS}}},
                 {"$project": {"fullDocument": 0, "updateDescription": 0}},
             ],
-            start_at_operation_time=self._begin,
+            start_at_operation_time=begin,
+            batch_size=5000,
         ) as stream:
             for change in stream:
                 time = change["clusterTime"]
                 ordinal = ordinal + 1 if time == previous else 0
                 previous = time
                 position = f"{time.time:010d}.{time.inc:010d}.{ordinal:010d}"
-                found.append(Seen(change["ns"]["coll"], change["operationType"], position))
+                self._seen.append(Seen(change["ns"]["coll"], change["operationType"], position))
                 if change["ns"]["coll"] == "marker":
-                    return found
+                    return
         raise AssertionError("the witness's stream ended")
 
 
