@@ -8,6 +8,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, cast
 
 from cdc_cli import __version__, failpoints
@@ -169,7 +170,10 @@ def _watch_service(container: Container) -> WatchService:
         clock,
     )
     watcher = Watcher(
-        MongoCapture(client, mongodb, Start(watching.start_from), codec_options(), decode_document),
+        MongoCapture(
+            client, mongodb, Start(watching.start_from), codec_options(), decode_document,
+            partial(counters.add_wait, "watch_waited", "mongodb"),
+        ),
         publisher,
         tracker,
         forwarder,

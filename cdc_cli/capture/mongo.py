@@ -7,6 +7,7 @@ token whose event is filtered away now gives way to its cluster time (at least o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any
@@ -50,7 +51,7 @@ class _Mode(Enum):
 
 
 class MongoCapture:
-    """A `Capture` of one database or the whole deployment."""
+    """A `Capture` of one database or the whole deployment. `waited` is told the seconds of each wait for MongoDB."""
 
     def __init__(
         self,
@@ -59,12 +60,14 @@ class MongoCapture:
         start: Start,
         codec: CodecOptions[Any],
         decode_document: Callable[[bytes], Mapping[str, Any]],
+        waited: Callable[[float], object] = lambda _seconds: None,
     ) -> None:
         self._client = client
         self._settings = settings
         self._start = start
         self._codec = codec
         self._decode_document = decode_document
+        self._waited = waited
         self._batches: ReadAhead | None = None
         self._pending: Iterator[Mapping[str, Any]] = iter(())
         self._mode = _Mode.FAST
@@ -145,7 +148,9 @@ class MongoCapture:
                 self._reopen_ended()
             assert self._batches is not None, "read() before open()"
             count = self._batch if self._mode in (_Mode.FAST, _Mode.RAW) else 1
+            begun = time.monotonic()
             reply = self._batches.take(count, _PATIENCE)
+            self._waited(time.monotonic() - begun)
         except (OperationFailure, InvalidBSON) as exc:
             return self._recover(exc)
         except Exception as exc:

@@ -28,6 +28,9 @@ KNOWN: Mapping[str, str] = {
     "batches": "transactions committed in PostgreSQL",
     "retries": "failures that were retried, by stage",
     "rebalances": "times partitions changed hands",
+    "watch_waited": "microseconds that the loop of watch waited, by what for",
+    "sync_waited": "microseconds that the reading loop of sync waited, by what for",
+    "lane_waited": "microseconds that lanes waited, all of them together, by what for",
     "in_flight": "gauge: changes sent and not yet acknowledged by Kafka",
     "buffered": "gauge: records consumed and not yet committed in PostgreSQL",
 }
@@ -52,6 +55,10 @@ class Counters:
             raise ValueError(f"counter {name} cannot shrink by {-amount}")
         with self._lock:
             self._values[name, label] = self._values.get((name, label), 0) + amount
+
+    def add_wait(self, name: str, on: str, seconds: float) -> None:
+        """Count a wait that has ended; once per wait or batch, never per event."""
+        self.add(name, max(0, round(seconds * 1_000_000)), on)
 
     def set(self, name: str, value: int) -> None:
         """The present value of a gauge. KeyError for anything else."""

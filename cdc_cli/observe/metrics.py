@@ -15,11 +15,14 @@ from cdc_cli.observe.counters import GAUGES, KNOWN, Counters
 
 
 class Public(NamedTuple):
-    """The public name of a count: its metric, the label that is always the same, the name of the free one."""
+    """The public name of a count: its metric, the label that is always the same, the name of the free one, and how
+    many of the public unit one is.
+    """
 
     metric: str
     fixed: tuple[str, str] | None = None
     free: str = ""
+    scale: float | None = None
 
 
 METRICS: Mapping[str, Public] = {
@@ -42,6 +45,9 @@ METRICS: Mapping[str, Public] = {
     "batches": Public("cdc_batches_applied_total"),
     "retries": Public("cdc_retries_total", free="stage"),
     "rebalances": Public("cdc_rebalances_total"),
+    "watch_waited": Public("cdc_watch_wait_seconds_total", free="on", scale=1e-6),
+    "sync_waited": Public("cdc_sync_wait_seconds_total", free="on", scale=1e-6),
+    "lane_waited": Public("cdc_lane_wait_seconds_total", free="on", scale=1e-6),
     "in_flight": Public("cdc_in_flight_events"),
     "buffered": Public("cdc_buffered_events"),
 }
@@ -50,6 +56,9 @@ METRICS: Mapping[str, Public] = {
 _HELP = {
     "cdc_events_skipped_total": "changes that need not be sent or applied, by reason",
     "cdc_events_applied_total": "rows changed in PostgreSQL, by operation",
+    "cdc_watch_wait_seconds_total": "seconds that the loop of watch waited, by what for",
+    "cdc_sync_wait_seconds_total": "seconds that the reading loop of sync waited, by what for",
+    "cdc_lane_wait_seconds_total": "seconds that lanes waited, all of them together, by what for",
 }
 
 
@@ -92,7 +101,8 @@ def _sample(public: Public, label: str, value: int) -> str:
     if label and public.free:
         pairs.append((public.free, label))
     inside = ",".join(f'{name}="{_escaped(text)}"' for name, text in pairs)
-    return f"{public.metric}{{{inside}}} {value}" if inside else f"{public.metric} {value}"
+    shown = value if public.scale is None else f"{value * public.scale:.6f}"
+    return f"{public.metric}{{{inside}}} {shown}" if inside else f"{public.metric} {shown}"
 
 
 def _escaped(text: str) -> str:

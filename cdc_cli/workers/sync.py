@@ -147,7 +147,7 @@ class Syncer:
 
     def _step(self) -> None:
         self._consumer.refresh()
-        records = self._consumer.poll(self._poll_seconds(), _POLL_RECORDS)
+        records = self._poll()
         change = self._consumer.rebalance()
         moved = change.revoked | change.assigned if change is not None else frozenset()
         for partition, some in records.items():
@@ -167,6 +167,14 @@ class Syncer:
         self._tell_kafka()
         self._counters.set("buffered", self.buffered)
         self._breathe()
+
+    def _poll(self) -> Mapping[Partition, Sequence[RawRecord]]:
+        """What is there. The lanes having nothing to do meanwhile, it is Kafka that everybody waits for."""
+        is_idle, begun = not self.buffered, self._clock.monotonic()
+        records = self._consumer.poll(self._poll_seconds(), _POLL_RECORDS)
+        if is_idle:
+            self._counters.add_wait("sync_waited", "kafka", self._clock.monotonic() - begun)
+        return records
 
     def _poll_seconds(self) -> float:
         return 0.05 if self._paused else _POLL_SECONDS
@@ -269,11 +277,14 @@ class Syncer:
             self._full_since = None
         elif self._full_since is None:
             self._full_since = self._clock.monotonic()
+        begun = self._clock.monotonic()
         while self._fill() >= 1 and not self._paused and not self._stop.wait(0.005):
             assert self._full_since is not None
             if self._clock.monotonic() - self._full_since > _PATIENCE:
                 self._consumer.pause(list(self._offsets.current))
                 self._paused = True
+        if self._full_since is not None:
+            self._counters.add_wait("sync_waited", "lanes", self._clock.monotonic() - begun)
         if self._paused and self._fill() < _RESUME_AT:
             self._consumer.resume(list(self._offsets.current))
             self._paused = False

@@ -190,9 +190,12 @@ class Watcher:
         return tracker.in_flight < bounds.events and tracker.in_flight_bytes < bounds.size
 
     def _wait_for_room(self) -> None:
-        while not self._has_room() and not self._stop.wait(_PAUSE):
-            self._look()
-            self._check_silence()
+        if not self._has_room():
+            begun = self._clock.monotonic()
+            while not self._has_room() and not self._stop.wait(_PAUSE):
+                self._look()
+                self._check_silence()
+            self._counters.add_wait("watch_waited", "kafka", self._clock.monotonic() - begun)
         self._check_silence()
 
     def _check_silence(self) -> None:

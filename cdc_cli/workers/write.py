@@ -7,6 +7,7 @@ record counts as done.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
@@ -68,13 +69,19 @@ class LaneWorker:
 
     def run(self) -> None:
         """Write until the lane ends. Raises what no retry mends: Denied, ConfigError, Fatal."""
-        while items := self._lane.take():
+        while items := self._take():
             size = sum(len(item.record.value or b"") for item in items)
             try:
                 self.write(items)
             except Stopped:
                 return
             self._lane.finish(items, size)
+
+    def _take(self) -> list[Item]:
+        begun = self._clock.monotonic()
+        items = self._lane.take()
+        self._counters.add_wait("lane_waited", "records", self._clock.monotonic() - begun)
+        return items
 
     def write(self, items: Sequence[Item]) -> None:
         """One batch, as often as it takes; raises Stopped when the deadline of the shutdown has passed."""
@@ -113,8 +120,12 @@ class LaneWorker:
     def _apply(self, changes: list[Change]) -> Applied:
         while changes:
             partitions = {_source(change).assignment.partition for change in changes}
+            # What this thread did not spend computing it has waited: for a turn, a connection, or SQL.
+            begun, computed = self._clock.monotonic(), time.thread_time()
             try:
                 applied = self._applier.apply(changes, partitions)
+                waited = self._clock.monotonic() - begun - (time.thread_time() - computed)
+                self._counters.add_wait("lane_waited", "postgresql", waited)
                 self._backoff.succeeded()
                 return applied
             except Fenced as lost:

@@ -155,7 +155,7 @@ class World:
 
     def _counters(self) -> list[Counted]:
         lives = [life for life in self.lives if not life.is_over]
-        return [Counted(life.number, life.service, life.counters.snapshot()) for life in lives]
+        return [Counted(life.number, life.service, _events(life.counters.snapshot())) for life in lives]
 
     def _is_drained(self) -> bool:
         stored = [item.index for item in self.history[-400:] if isinstance(item, TokenSaved)]
@@ -282,3 +282,8 @@ class World:
             life.process.stalled_until = max(life.process.stalled_until, until)
         elif self.happens(f"{life.service}.stopped", 0.04):
             life.terminate()
+
+
+def _events(counts: dict[str, int]) -> dict[str, int]:
+    """Without the waits, which grow as long as nothing happens."""
+    return {name: count for name, count in counts.items() if not name.partition(".")[0].endswith("_waited")}

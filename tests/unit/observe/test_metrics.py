@@ -55,6 +55,16 @@ def test_counts_appear_under_their_names_and_labels() -> None:
     assert found['cdc_retries_total{stage="kafka"}'] == "2"
 
 
+def test_waits_are_counted_in_microseconds_and_shown_in_seconds() -> None:
+    counters = Counters()
+    counters.add_wait("lane_waited", "postgresql", 1.25)
+    counters.add_wait("lane_waited", "postgresql", 0.000_001)
+    counters.add_wait("lane_waited", "records", -0.5)
+    found = samples(render(counters))
+    assert found['cdc_lane_wait_seconds_total{on="postgresql"}'] == "1.250001"
+    assert found['cdc_lane_wait_seconds_total{on="records"}'] == "0.000000"
+
+
 def test_a_gauge_keeps_its_precision() -> None:
     found = samples(render(Counters(), [Gauge("cdc_last_event_timestamp_seconds", "t", lambda: 1764046833.25)]))
     assert found["cdc_last_event_timestamp_seconds"] == "1764046833.25"

@@ -72,7 +72,7 @@ def test_records_are_spread_over_the_workers_and_a_key_stays_with_one_in_order(w
     records = [FakeRecord(n, key=b"player%d" % (n % 100)) for n in range(1000)]
     lanes = [Lane(n, 10_000, 0.0, clock) for n in range(workers)]
     consumer = FakeConsumer(records, stop)
-    policy = RetryPolicy(RetrySettings(), clock)
+    policy, counters = RetryPolicy(RetrySettings(), clock), Counters()
     Syncer(
         consumer,
         lanes,
@@ -80,12 +80,13 @@ def test_records_are_spread_over_the_workers_and_a_key_stays_with_one_in_order(w
         FakeLedger(),
         policy.backoff("reading"),
         Buffer(10_000, 1 << 20),
-        Counters(),
+        counters,
         Health(clock),
         clock,
         stop,
     ).run()
     assert consumer.sought == {P: 0}
+    assert counters.snapshot()["sync_waited.kafka"] == counters.get("sync_waited") > 0
     home: dict[bytes | None, int] = {}
     for lane in lanes:
         lane.close()

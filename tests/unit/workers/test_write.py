@@ -95,6 +95,20 @@ def test_a_worker_takes_batch_after_batch_until_the_lane_is_drained() -> None:
     assert site.assignment.committable() == 250
 
 
+def test_the_time_that_the_writer_waits_and_does_not_compute_is_counted_as_postgresqls() -> None:
+    class SlowApplier(FakeApplier):
+        def apply(self, changes: Sequence[Change], partitions: Collection[Partition]) -> Applied:
+            threading.Event().wait(0.05)
+            return super().apply(changes, partitions)
+
+    site = Site(SlowApplier())
+    site.feed(envelope(0, "p0"))
+    site.run()
+    waited = site.counters.snapshot()
+    assert waited["lane_waited.postgresql"] >= 40_000
+    assert waited["lane_waited.records"] == waited["lane_waited"] - waited["lane_waited.postgresql"]
+
+
 @pytest.mark.requirement("R4.4")
 def test_what_is_no_envelope_and_what_the_database_refuses_is_dead_lettered_and_the_rest_written() -> None:
     applier = FakeApplier()
