@@ -14,7 +14,8 @@ from cdc_cli.apply.pool import ConnectionPool
 from cdc_cli.apply.postgres import PostgresApplier
 from cdc_cli.apply.records import EnvelopeMapper
 from cdc_cli.apply.schema import CdcSchema
-from cdc_cli.apply.session import Connector
+from cdc_cli.apply.session import Connector, Session
+from cdc_cli.apply.settled import PostgresLetters
 from cdc_cli.apply.tables import TargetTables
 from cdc_cli.brokers import TopicAdmin
 from cdc_cli.brokers.kafka_python_retention import retentions
@@ -42,7 +43,8 @@ def replay_tools(container: Container) -> Iterator[ReplayTools]:
         "bootstrap_timeout_ms": _BOOTSTRAP_MS,
     }
     reader, admin = KafkaPythonRangeReader(options), container.get(TopicAdmin)
-    closing: list[Callable[[], None]] = [admin.close, lambda: reader.close(2.0)]
+    memory, close_memory = _memory(settings)
+    closing: list[Callable[[], None]] = [close_memory, admin.close, lambda: reader.close(2.0)]
 
     def replayer(handling: Handling, selection: Selection) -> Replayer:
         syncing, stop, clock = settings.syncer, container.get(threading.Event), container.get(Clock)
@@ -52,9 +54,9 @@ def replay_tools(container: Container) -> Iterator[ReplayTools]:
         closing.append(close)
         mapper = EnvelopeMapper(Mapper(syncing.jsonb_format, syncing.on_unsupported_value))
         policy, rows = container.get(RetryPolicy), syncing.batch.max_rows
-        return Replayer(reader, mapper, applier, bury, handling, selection, rows, policy, clock, stop)
+        return Replayer(reader, mapper, applier, bury, handling, selection, rows, policy, clock, stop, memory)
 
-    yield ReplayTools(reader, admin, starter, lambda topics: retentions(options, topics), replayer)
+    yield ReplayTools(reader, admin, starter, lambda topics: retentions(options, topics), replayer, memory)
     # A connection that is closed while the driver asks for metadata is an error to its logger, and to nobody else.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     for close in reversed(closing):
@@ -64,9 +66,8 @@ def replay_tools(container: Container) -> Iterator[ReplayTools]:
 def _applier(settings: Settings, starter: Starter) -> tuple[Applier, Callable[[], None]]:
     """A writer of one thread that shares its targets with nobody while it writes."""
     postgres, on_delete = settings.postgres, settings.syncer.on_delete
-    dsn, timeout = postgres.dsn.get_secret_value(), postgres.pool.acquire_timeout
-    connector = Connector(dsn, f"{settings.name}:replay", postgres.schema_, postgres.statement_timeout)
-    pool = ConnectionPool(connector, 1, 2, timeout)
+    timeout = postgres.pool.acquire_timeout
+    pool = ConnectionPool(_connector(settings), 1, 2, timeout)
     starter("connecting to PostgreSQL", pool.start)
     starter("preparing PostgreSQL", CdcSchema(pool).ensure)
     applier = PostgresApplier(
@@ -79,6 +80,25 @@ def _applier(settings: Settings, starter: Starter) -> tuple[Applier, Callable[[]
         acquire_timeout=timeout,
     )
     return applier, pool.close
+
+
+def _memory(settings: Settings) -> tuple[PostgresLetters, Callable[[], None]]:
+    """Connects when it is used. The pool is for making the schema, should it not be there."""
+    connector = _connector(settings)
+    pool = ConnectionPool[Session](connector, 0, 1, settings.postgres.pool.acquire_timeout)
+    memory = PostgresLetters(connector, settings.group_id, CdcSchema(pool).ensure)
+
+    def close() -> None:
+        memory.close()
+        pool.close()
+
+    return memory, close
+
+
+def _connector(settings: Settings) -> Connector:
+    postgres = settings.postgres
+    dsn = postgres.dsn.get_secret_value()
+    return Connector(dsn, f"{settings.name}:replay", postgres.schema_, postgres.statement_timeout)
 
 
 def _bury(container: Container, handling: Handling) -> tuple[Bury, Callable[[], None]]:

@@ -7,15 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cdc_cli.cli.token_text import iso
-from cdc_cli.consume import Partition
+from cdc_cli.consume.backlog import Backlog, Settled
 from cdc_cli.consume.letters import Letter
 
 HEADER = ("error", "from", "letters", "waiting", "oldest", "newest")
-
-
-def moment(letter: Letter) -> float:
-    """When it failed last, epoch seconds; else Kafka's timestamp."""
-    return letter.last_failed_at if letter.last_failed_at is not None else letter.record.timestamp / 1000
 
 
 def count_json(
@@ -39,13 +34,14 @@ def count_row(kind: Mapping[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def letter_json(letter: Letter, replayed: Mapping[Partition, int], with_value: bool) -> dict[str, Any]:
+def letter_json(letter: Letter, backlog: Backlog, with_value: bool) -> dict[str, Any]:
     """Header values are text; keys and values that are not UTF-8 stand under `*_base64`."""
-    record, origin = letter.record, letter.origin
+    record, origin, fate = letter.record, letter.origin, backlog.fate(letter)
     return {
         "partition": letter.partition.number,
         "offset": record.offset,
-        "waiting": _waits(letter, replayed),
+        "waiting": fate is None,
+        "settled": None if fate is None else {"how": fate.how, "reason": fate.reason, "at": _time(fate.at)},
         "code": letter.code,
         "stage": letter.stage,
         "message": letter.message,
@@ -60,11 +56,10 @@ def letter_json(letter: Letter, replayed: Mapping[Partition, int], with_value: b
     }
 
 
-def letter_text(letter: Letter, replayed: Mapping[Partition, int], with_value: bool) -> str:
+def letter_text(letter: Letter, backlog: Backlog, with_value: bool) -> str:
     """Some lines, the last one empty."""
-    waits = "waiting" if _waits(letter, replayed) else "replayed already"
     head = f"partition {letter.partition.number} offset {letter.record.offset}  {letter.code or '(no code)'}"
-    rows = [f"{head}  ({waits})", *_rows(letter, with_value)]
+    rows = [f"{head}  ({_fate(backlog.fate(letter))})", *_rows(letter, with_value)]
     return "\n".join([printable(rows[0]), *(f"  {printable(row)}" for row in rows[1:]), ""])
 
 
@@ -89,8 +84,10 @@ def _rows(letter: Letter, with_value: bool) -> Iterator[str]:
     yield f"value    {_shown(letter.value)}" if with_value else f"value    {size} (--value prints it)"
 
 
-def _waits(letter: Letter, replayed: Mapping[Partition, int]) -> bool:
-    return letter.record.offset >= replayed.get(letter.partition, 0)
+def _fate(fate: Settled | None) -> str:
+    if fate is None:
+        return "waiting"
+    return f"{fate.how} at {_time(fate.at)}{': ' if fate.reason else ''}{fate.reason}"
 
 
 def _shown(data: bytes | None) -> str:

@@ -21,7 +21,7 @@ UntilOpt = Annotated[
 ]
 AllOpt = Annotated[bool, typer.Option("--all", help="Everything that Kafka keeps.")]
 DeadLettersOpt = Annotated[
-    bool, typer.Option("--dead-letters", help="The dead letters that were not replayed yet.")
+    bool, typer.Option("--dead-letters", help="The dead letters that wait: neither replayed nor discarded.")
 ]
 OffsetsOpt = Annotated[
     list[str] | None,

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import typer
 
 from cdc_cli.consume import Partition
+from cdc_cli.consume.backlog import Wanted
 from cdc_cli.consume.ranges import Request
 from cdc_cli.consume.selection import Selection, ids_of
 from cdc_cli.consume.topics import select_topics
@@ -36,6 +37,13 @@ class Asked(NamedTuple):
     offsets: Sequence[str] = ()
     collections: Sequence[str] = ()
     keys: Sequence[str] = ()
+    codes: Sequence[str] = ()
+    failed_within: str | None = None
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether only some of the records are meant."""
+        return bool(self.collections or self.keys or self.codes or self.failed_within is not None)
 
     def check(self) -> None:
         """Refuse what contradicts itself, and a replay of nothing in particular."""
@@ -53,13 +61,9 @@ class Asked(NamedTuple):
             raise typer.BadParameter(f"{' and '.join(given)} exclude each other")
         if self.until is not None and (self.offsets or self.dead_letters):
             raise typer.BadParameter("--until goes with --since, --from or --all")
-        if self.dead_letters and (self.collections or self.keys):
-            raise typer.BadParameter(
-                "--dead-letters takes the whole backlog; for some of them give --topic-partition of the "
-                "dead-letter topic with --collection or --key"
-            )
         self.parsed_offsets()
         self.ids()
+        self.wanted(math.inf)
         # Only to see whether it can be read: what the time is, matters when the plan is made.
         self.request(0.0 if self.since is not None else math.inf)
 
@@ -78,6 +82,11 @@ class Asked(NamedTuple):
         if since is not None and until is not None and until <= since:
             raise typer.BadParameter("it is not after the beginning", param_hint="--until")
         return Request(_ms(since), _ms(until))
+
+    def wanted(self, now: float) -> Wanted:
+        """Which dead letters; `now` is epoch seconds."""
+        since = None if self.failed_within is None else now - _duration(self.failed_within)
+        return Wanted(frozenset(self.codes) or None, since)
 
     def parsed_offsets(self) -> dict[Partition, tuple[int, int | None]]:
         """`T:P:A-B` of each partition."""
@@ -139,18 +148,24 @@ def selection_of(asked: Asked, settings: Settings) -> Selection:
     names = [_namespace(collection, settings) for collection in asked.collections]
     if names_collection(settings.kafka.topic, settings.mongodb.database):
         topics = [topic_of(settings.kafka.topic, settings.name, *name) for name in names]
-        return Selection(topics, None, asked.ids())
+        # A change that never reached Kafka has no topic: its dead letter comes from a namespace.
+        never_sent = [".".join(name) for name in names] if _are_letters(asked, settings) else []
+        return Selection([*topics, *never_sent], None, asked.ids())
     return Selection(None, [".".join(name) for name in names], asked.ids())
 
 
-def handling_of(asked: Asked, settings: Settings) -> Handling:
+def handling_of(asked: Asked, settings: Settings, now: float) -> Handling:
     """Dead letters taken by their offsets are an operator's choice: they stay where they are, whatever comes."""
     if asked.dead_letters:
-        return Handling(backlog=True, are_letters=True, max_replays=settings.dead_letter.max_replays)
+        return Handling(True, True, settings.dead_letter.max_replays, asked.wanted(now))
+    return Handling(are_letters=_are_letters(asked, settings))
+
+
+def _are_letters(asked: Asked, settings: Settings) -> bool:
     topics = {partition.topic for partition in asked.parsed_offsets()}
     if settings.dead_letter_topic in topics and len(topics) > 1:
         raise _bad_offsets("dead letters and other records cannot be replayed in one go")
-    return Handling(are_letters=settings.dead_letter_topic in topics)
+    return asked.dead_letters or settings.dead_letter_topic in topics
 
 
 def _check_topic(topic: str, settings: Settings, existing: Collection[str]) -> None:

@@ -12,6 +12,7 @@ from cdc_cli.cli.progress import progress_of
 from cdc_cli.cli.replay_request import Asked, handling_of, selection_of, topics_of
 from cdc_cli.cli.session import Session
 from cdc_cli.consume import Partition
+from cdc_cli.consume.backlog import Backlog
 from cdc_cli.consume.letters import backlog_group
 from cdc_cli.consume.ranges import Plan, make_plan
 from cdc_cli.errors import ExitCode
@@ -41,13 +42,16 @@ class _Run:
         self._asked = asked
         self._tools = tools
         self._output = session.output
-        self._handling = handling_of(asked, session.settings)
+        self._handling = handling_of(asked, session.settings, session.clock.time())
         self._selection = selection_of(asked, session.settings)
+        self._backlog = Backlog({})
 
     def go(self, execute: bool, allow_partial: bool) -> ExitCode:
+        if execute and self._handling.backlog:
+            self._tools.starter("taking the dead letters", self._tools.memory.hold)
         plan = self._plan()
         covered = not plan.gaps or allow_partial
-        described = text.Described(plan, self._asked, self._session.settings)
+        described = text.Described(plan, self._asked, self._session.settings, len(self._backlog.settled))
         for line in described.lines(self._output):
             self._output.text(line)
         if execute and covered:
@@ -74,6 +78,9 @@ class _Run:
             "making the plan",
             lambda: make_plan(tools.reader, request, partitions, retentions, int(now * 1000)),
         )
+        if self._handling.backlog:
+            load = lambda: tools.memory.load(plan.ranges)  # noqa: E731
+            self._backlog = Backlog(tools.starter("looking up settled dead letters", load))
         return plan
 
     def _execute(self, plan: Plan, described: text.Described) -> ExitCode:
@@ -82,7 +89,10 @@ class _Run:
         done = False
         try:
             with progress_of(self._output, self._session.clock, plan.length) as progress:
-                done = replayer.run(plan.ranges, lambda: progress(_passed(plan, replayer), replayer.tally))
+                tell = lambda: progress(_passed(plan, replayer), replayer.tally)  # noqa: E731
+                done = replayer.run(plan.ranges, tell, self._backlog)
+            if done and self._handling.backlog:
+                self._forget(plan)
         finally:
             if not done:
                 self._tell_rest(plan, replayer)
@@ -90,6 +100,13 @@ class _Run:
         for line in text.outcome(replayer.tally, seconds, done, self._asked.dead_letters):
             self._output.text(line)
         return self._end(described, replayer.tally, replayer.positions, done, seconds)
+
+    def _forget(self, plan: Plan) -> None:
+        """What Kafka no longer keeps need not be remembered either."""
+        tools = self._tools
+        kept = tools.starter("looking up offsets", lambda: tools.reader.bounds(list(plan.ranges)))
+        firsts = {partition: bounds.first for partition, bounds in kept.items()}
+        tools.starter("forgetting old dead letters", lambda: tools.memory.forget(firsts))
 
     def _end(
         self,
@@ -118,7 +135,7 @@ class _Run:
         passed = _passed(plan, replayer)
         self._output.note(f"ended early, after {passed} of {plan.length} records; what was applied stays")
         if self._asked.dead_letters:
-            self._output.note("the same command goes on with the rest of the backlog")
+            self._output.note("the same command goes on with what still waits")
             return
         for option in text.rest(plan, replayer.positions):
             self._output.note(f"still to do: {option}")

@@ -21,9 +21,11 @@ from cdc_cli.workers.replay import Tally
 class Described:
     """A plan, told."""
 
-    def __init__(self, plan: Plan, asked: Asked, settings: Settings) -> None:
+    def __init__(self, plan: Plan, asked: Asked, settings: Settings, settled: int = 0) -> None:
+        """`settled`: so many of the records are dead letters that were dealt with before."""
         self._plan = plan
         self._asked = asked
+        self._settled = settled
         self.tables = _tables(plan, settings)
 
     def lines(self, output: Output) -> Iterator[str]:
@@ -49,6 +51,8 @@ class Described:
             "records": self._plan.length,
             "covered": not self._plan.gaps,
         }
+        if self._asked.dead_letters:
+            plan["settled"] = self._settled
         if tally is None:
             return plan
         counts = {"applied": tally.applied, **asdict(tally)}
@@ -85,8 +89,9 @@ class Described:
         span = plan.span_ms
         times = f", {_time(span[0])} to {_time(span[1])}" if span else ""
         tables = f", into {', '.join(self.tables)}" if self.tables else ""
-        filters = " to look through" if self._asked.keys or self._asked.collections else ""
-        return f"{plan.length} {what}{filters} in {partitions} partitions{times}{tables}"
+        filters = " to look through" if self._asked.is_narrowed else ""
+        settled = f" ({self._settled} of them settled before)" if self._settled else ""
+        return f"{plan.length} {what}{filters}{settled} in {partitions} partitions{times}{tables}"
 
 
 def outcome(tally: Tally, seconds: float, done: bool, dead_letters: bool) -> Iterator[str]:
@@ -102,6 +107,7 @@ def outcome(tally: Tally, seconds: float, done: bool, dead_letters: bool) -> Ite
         "deletes ignored (syncer.on_delete)": tally.ignored,
         "without anything to write": tally.empty,
         "not asked for": tally.filtered,
+        "replayed or discarded before": tally.settled,
     }
     yield from (f"  {count} {what}" for what, count in rest.items() if count)
     if tally.refused:

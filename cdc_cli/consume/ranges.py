@@ -69,7 +69,7 @@ class RangeReader(Protocol):
 
 
 class Request(NamedTuple):
-    """What is asked for: offsets, or the backlog behind the group's offsets, or a time span (None = open)."""
+    """What is asked for: offsets, or the dead letters with what waits among them, or a time span (None = open)."""
 
     since_ms: int | None = None
     until_ms: int | None = None
@@ -162,13 +162,16 @@ def _by_offset(
 
 
 def _backlog(partition: Partition, committed: int | None, kept: Bounds, gaps: list[Gap]) -> Bounds:
-    """An offset beyond the end belongs to a topic of the same name that was deleted: all of this one is new."""
+    """Everything that is kept. The group's offset tells what waited once and is gone.
+
+    One beyond the end belongs to a topic of the same name that was deleted: all of this one is new.
+    """
     if committed is not None and committed > kept.end:
         committed = 0
     first = committed or 0
     if first < kept.first:
         gaps.append(Gap(partition, ("offset", first), ("offset", kept.first)))
-    return Bounds(max(first, kept.first), kept.end)
+    return kept
 
 
 def _by_time(

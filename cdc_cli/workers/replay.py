@@ -15,8 +15,9 @@ from cdc_cli.apply import Applied, Applier, Change
 from cdc_cli.brokers import TopicAdmin
 from cdc_cli.clock import Clock
 from cdc_cli.consume import Partition, RawRecord
+from cdc_cli.consume.backlog import Backlog, How, LetterMemory, Place, Wanted, place_of
 from cdc_cli.consume.dead_letters import Failed
-from cdc_cli.consume.letters import again, read_letter
+from cdc_cli.consume.letters import Letter, again, read_letter
 from cdc_cli.consume.ranges import Bounds, RangeReader
 from cdc_cli.consume.selection import Selection
 from cdc_cli.errors import CdcError, PoisonEvent, Retryable
@@ -41,8 +42,9 @@ Bury = Callable[[Sequence[Failure], int], None]
 class Tally:
     """What became of the records that were read; all counts but `read` together are `read` (invariant I9).
 
-    `filtered` were not asked for, `empty` carry nothing to write, `refused` are dead letters that have been
-    replayed too often, `failed` could not be applied; the others as in `Applied`.
+    `filtered` were not asked for, `settled` are dead letters that were replayed or discarded before, `refused` those
+    that have been replayed too often; `empty` carry nothing to write, `failed` could not be applied; the others as
+    in `Applied`.
     """
 
     read: int = 0
@@ -54,6 +56,7 @@ class Tally:
     ignored: int = 0
     empty: int = 0
     filtered: int = 0
+    settled: int = 0
     refused: int = 0
     failed: int = 0
 
@@ -68,14 +71,16 @@ class Tally:
 
 
 class Handling(NamedTuple):
-    """What kind of replay it is. `backlog`: dead letters, whose group's offsets move on with every batch.
+    """What kind of replay it is. `backlog`: dead letters that wait, and are settled by this.
 
     `are_letters`: the records are dead letters. With `max_replays`, one that was replayed so often is refused.
+    `wanted` narrows the backlog.
     """
 
     backlog: bool = False
     are_letters: bool = False
     max_replays: int | None = None
+    wanted: Wanted = Wanted()
 
 
 class _Meant(NamedTuple):
@@ -84,7 +89,10 @@ class _Meant(NamedTuple):
 
 
 class Replayer:
-    """One thread's object. `tally` and `positions` tell how far it got, also after an exception."""
+    """One thread's object. `tally` and `positions` tell how far it got, also after an exception.
+
+    Of a backlog `memory` keeps what is settled; other replays settle nothing.
+    """
 
     def __init__(
         self,
@@ -98,6 +106,7 @@ class Replayer:
         policy: RetryPolicy,
         clock: Clock,
         stop: threading.Event,
+        memory: LetterMemory,
     ) -> None:
         self.tally = Tally()
         self.positions: Mapping[Partition, int] = {}
@@ -111,12 +120,20 @@ class Replayer:
         self._policy = policy
         self._clock = clock
         self._stop = stop
+        self._memory = memory
+        self._backlog = Backlog({})
+        self._outcomes: dict[Place, How] = {}
+        self._waiting: dict[Partition, int] = {}
 
-    def run(self, ranges: Mapping[Partition, Bounds], on_batch: Callable[[], None]) -> bool:
-        """Replay these stretches; False when `stop` ended it between two batches.
+    def run(
+        self, ranges: Mapping[Partition, Bounds], on_batch: Callable[[], None], backlog: Backlog | None = None
+    ) -> bool:
+        """Replay these stretches; False when `stop` ended it between two batches. `backlog`: what is settled there.
 
-        Raises Denied, ConfigError, PositionLost, Fatal (retries exhausted, too many failures, on_error: stop).
+        Raises Denied, ConfigError, PositionLost, Fatal (retries exhausted, too many failures, on_error: stop), and
+        TryLater when the right to the dead letters went to another process.
         """
+        self._backlog = backlog or Backlog({})
         reading = self._policy.backoff("reading from Kafka")
         writing = self._policy.backoff("writing to PostgreSQL")
         committing = self._policy.backoff("storing the offsets of the dead letters")
@@ -135,6 +152,7 @@ class Replayer:
                 elif now - heard > _SILENCE:
                     self._patiently(reading, lambda: self._probe(ranges))
                     heard = now
+            self._tell_group(ranges, committing)
         except Stopped:
             return False
         return True
@@ -146,12 +164,22 @@ class Replayer:
     def _reached(self, positions: Mapping[Partition, int], backoff: Backoff) -> None:
         """Everything before these is applied or buried: only now the backlog may shrink (invariant I5)."""
         moved = {p: offset for p, offset in positions.items() if offset != self.positions.get(p)}
-        if self._handling.backlog and moved:
-            self._patiently(backoff, lambda: self._reader.commit(moved))
+        if self._handling.backlog and self._outcomes:
+            self._patiently(backoff, lambda: self._memory.settle(self._outcomes))
+            self._outcomes = {}
         self.positions = {**self.positions, **moved}
+
+    def _tell_group(self, ranges: Mapping[Partition, Bounds], backoff: Backoff) -> None:
+        """For those who look at Kafka: the offsets stand before the first letter that waits."""
+        behind = {p: self._waiting.get(p, end) for p, (_, end) in ranges.items()}
+        if self._handling.backlog and behind:
+            self._patiently(backoff, lambda: self._reader.commit(behind))
 
     def _replay(self, found: Mapping[Partition, Sequence[RawRecord]], backoff: Backoff) -> None:
         tally, failed, changes = Tally(), list[Failed](), list[Change]()
+        self._outcomes = {}
+        if found and self._handling.backlog:
+            self._patiently(backoff, self._memory.hold)
         for partition, records in found.items():
             for record in records:
                 tally.read += 1
@@ -169,15 +197,27 @@ class Replayer:
 
     def _meant(self, partition: Partition, record: RawRecord, tally: Tally) -> _Meant | None:
         """The record to apply, None when it is not to be."""
-        letter = read_letter(partition, record) if self._handling.are_letters else None
-        if not self._selection.takes(partition.topic if letter is None else letter.source, record.key):
+        if self._handling.are_letters:
+            return self._meant_letter(read_letter(partition, record), tally)
+        if self._selection.takes(partition.topic, record.key):
+            return _Meant(partition, record)
+        tally.filtered += 1
+        return None
+
+    def _meant_letter(self, letter: Letter, tally: Tally) -> _Meant | None:
+        partition, record = letter.partition, letter.record
+        if not self._backlog.waits(letter):
+            tally.settled += 1
+            return None
+        if not (self._selection.takes(letter.source, record.key) and self._handling.wanted.takes(letter)):
+            self._waiting.setdefault(partition, record.offset)
             tally.filtered += 1
             return None
-        if letter is None:
-            return _Meant(partition, record)
         limit = self._handling.max_replays
         if limit is None or letter.replay_count < limit:
+            self._outcomes[place_of(partition, record)] = How.REPLAYED
             return _Meant(partition, again(letter))
+        self._outcomes[place_of(partition, record)] = How.REFUSED
         tally.refused += 1
         log.warn(
             "replay.refused",
@@ -241,7 +281,8 @@ class ReplayTools:
     """What the commands `replay` and `dlq` are made of. The reader is not started yet.
 
     `replayer` prepares PostgreSQL and the dead-letter topic first: it blocks, and raises CdcError.
-    `retentions`: seconds per topic, for those topics whose records nothing but age removes.
+    `retentions`: seconds per topic, for those topics whose records nothing but age removes. `memory` is not connected
+    yet either: its methods are.
     """
 
     reader: RangeReader
@@ -249,3 +290,4 @@ class ReplayTools:
     starter: Starter
     retentions: Callable[[Collection[str]], Mapping[str, float]]
     replayer: Callable[[Handling, Selection], Replayer]
+    memory: LetterMemory

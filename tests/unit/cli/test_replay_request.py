@@ -10,6 +10,7 @@ import typer
 from cdc_cli.cli.dlq_text import printable
 from cdc_cli.cli.replay_request import Asked, handling_of, selection_of, topics_of
 from cdc_cli.consume import Partition
+from cdc_cli.consume.backlog import Wanted
 from cdc_cli.consume.ranges import Request
 from cdc_cli.settings.models import Settings
 
@@ -35,7 +36,7 @@ def settings(**mongodb: Any) -> Settings:
         (Asked(since="2h", everything=True), "--since and --all exclude each other"),
         (Asked(since="2h", start="2026-01-01"), "exclude each other"),
         (Asked(dead_letters=True, offsets=["t:0:0-1"]), "exclude each other"),
-        (Asked(dead_letters=True, keys=["1"]), "takes the whole backlog"),
+        (Asked(dead_letters=True, failed_within="soon"), "duration with a unit"),
         (Asked(dead_letters=True, until="2026-01-01"), "--until goes with"),
         (Asked(offsets=["t:0:0-1"], until="2026-01-01"), "--until goes with"),
         (Asked(since="2"), "duration with a unit"),
@@ -108,12 +109,30 @@ def test_with_all_databases_a_collection_needs_its_database() -> None:
 
 
 def test_dead_letters_by_offset_stay_where_they_are_and_are_not_mixed_with_others() -> None:
-    backlog = handling_of(Asked(dead_letters=True), settings())
+    backlog = handling_of(Asked(dead_letters=True), settings(), NOW)
     assert (backlog.backlog, backlog.are_letters, backlog.max_replays) == (True, True, 3)
-    chosen = handling_of(Asked(offsets=["cdc.dlq.cdc:0:0-1"]), settings())
+    chosen = handling_of(Asked(offsets=["cdc.dlq.cdc:0:0-1"]), settings(), NOW)
     assert (chosen.backlog, chosen.are_letters, chosen.max_replays) == (False, True, None)
     with pytest.raises(typer.BadParameter, match="in one go"):
-        handling_of(Asked(offsets=["cdc.dlq.cdc:0:0-1", "cdc.game.players:0:0-1"]), settings())
+        handling_of(Asked(offsets=["cdc.dlq.cdc:0:0-1", "cdc.game.players:0:0-1"]), settings(), NOW)
+
+
+def test_the_backlog_is_narrowed_by_error_and_by_when_it_failed() -> None:
+    asked = Asked(dead_letters=True, codes=["value.unsupported"], failed_within="2h")
+    asked.check()
+    assert asked.is_narrowed
+    wanted = handling_of(asked, settings(), NOW).wanted
+    assert wanted == Wanted(frozenset({"value.unsupported"}), NOW - 7200)
+
+
+def test_a_collection_of_dead_letters_is_also_that_of_changes_that_never_reached_kafka() -> None:
+    asked = Asked(dead_letters=True, collections=["players"])
+    asked.check()
+    selection = selection_of(asked, settings())
+    assert [selection.takes(source, b"k") for source in ("cdc.game.players", "game.players", "game.matches")] == [
+        True, True, False,
+    ]
+    assert not selection_of(Asked(everything=True, collections=["players"]), settings()).takes("game.players", b"k")
 
 
 def test_a_dead_letter_cannot_command_the_terminal() -> None:

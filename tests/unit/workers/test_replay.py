@@ -12,10 +12,11 @@ import pytest
 from cdc_cli.apply.mapping import Mapper
 from cdc_cli.apply.records import EnvelopeMapper
 from cdc_cli.consume import Partition
+from cdc_cli.consume.backlog import Backlog, How, Wanted
 from cdc_cli.consume.ranges import Bounds
 from cdc_cli.consume.selection import Selection
 from cdc_cli.envelope import Encoder
-from cdc_cli.errors import Fatal, Retryable
+from cdc_cli.errors import Fatal, Retryable, TryLater
 from cdc_cli.events import ChangeEvent, Operation, Position
 from cdc_cli.publish.dead_letter import REPLAY_COUNT
 from cdc_cli.retry import RetryPolicy, Stopped
@@ -23,6 +24,7 @@ from cdc_cli.settings.models import RetrySettings
 from cdc_cli.workers.replay import Failure, Handling, Replayer
 from tests.support.clock import ManualClock
 from tests.support.fakes_apply import FakeApplier, FakeLedger, Memory
+from tests.support.fakes_letters import FakeLetterMemory
 from tests.support.fakes_ranges import FakeRangeReader
 
 P = Partition("cdc.game.players", 0)
@@ -35,6 +37,7 @@ class Desk:
         self.reader = FakeRangeReader(P)
         self.applier = FakeApplier(FakeLedger(Memory(), "g", "o"))
         self.stop = threading.Event()
+        self.memory = FakeLetterMemory()
         self.buried: list[Sequence[Failure]] = []
         self.bury_raises: Exception | None = None
         clock = ManualClock()
@@ -43,7 +46,7 @@ class Desk:
         policy = RetryPolicy(retry, clock)
         self.replayer = Replayer(
             self.reader, mapper, self.applier, self._bury, handling or Handling(), Selection(**selection),
-            max_rows, policy, clock, self.stop,
+            max_rows, policy, clock, self.stop, self.memory,
         )
 
     def _bury(self, failed: Sequence[Failure], seen: int) -> None:
@@ -60,7 +63,8 @@ class Desk:
         return self.reader.add(P, value, key)
 
     def run(self, first: int = 0) -> bool:
-        return self.replayer.run({P: Bounds(first, self.reader.ends[P])}, lambda: None)
+        ranges = {P: Bounds(first, self.reader.ends[P])}
+        return self.replayer.run(ranges, lambda: None, Backlog(self.memory.load(ranges)))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -136,9 +140,12 @@ def test_the_backlog_moves_only_behind_what_is_applied_or_buried() -> None:
     desk.reader.add(P, b"junk")
     desk.bury_raises = Stopped("publishing")
     assert not desk.run()
-    assert desk.reader.offsets == {P: 2}
+    assert [place.offset for place in desk.memory.letters] == [0, 1]
+    assert desk.reader.offsets == {}, "the group is told at the end"
     desk.bury_raises = None
-    assert desk.run(first=2)
+    assert desk.run()
+    assert desk.counts["settled"] == 2
+    assert [place.offset for place in desk.memory.letters] == [0, 1, 2, 3]
     assert desk.reader.offsets == {P: 4}
 
 
@@ -147,7 +154,7 @@ def test_other_replays_store_no_offsets() -> None:
         desk = Desk(handling)
         desk.event(1, 10)
         assert desk.run()
-        assert desk.reader.offsets == {}
+        assert (desk.reader.offsets, desk.memory.letters) == ({}, {})
 
 
 def test_a_letter_that_was_replayed_too_often_is_passed_over() -> None:
@@ -158,3 +165,51 @@ def test_a_letter_that_was_replayed_too_often_is_passed_over() -> None:
     assert desk.counts == {"read": 4, "failed": 2, "refused": 2}
     assert [dict(record.headers)[REPLAY_COUNT] for _, record, _ in desk.buried[0]] == [b"1", b"2"]
     assert desk.reader.offsets == {P: 4}
+    assert [settled.how for settled in desk.memory.letters.values()] == [How.REPLAYED] * 2 + [How.REFUSED] * 2
+
+
+BACKLOG = Handling(backlog=True, are_letters=True)
+
+
+def coded(desk: Desk, *codes: str) -> None:
+    """A letter of each error: an event that can be applied now."""
+    for number, code in enumerate(codes):
+        event = ChangeEvent(Operation.UPDATE, "game", "players", number, Position(9, 1, 0), 0, {"_id": number})
+        key, value = Encoder().encode(event)
+        desk.reader.add(P, value, key, headers=[("cdc.error.code", code.encode())])
+
+
+@pytest.mark.requirement("R4.5")
+def test_a_narrowed_backlog_settles_what_was_meant_and_the_offsets_stop_at_what_was_not() -> None:
+    desk = Desk(BACKLOG._replace(wanted=Wanted(codes={"a"})), max_rows=2)
+    coded(desk, "a", "b", "a", "a")
+    assert desk.run()
+    assert desk.counts == {"read": 4, "inserted": 3, "filtered": 1}
+    assert desk.reader.offsets == {P: 1}
+    assert [place.offset for place in desk.memory.letters] == [0, 2, 3]
+
+    rest = Desk(BACKLOG)
+    rest.reader, rest.memory = desk.reader, desk.memory
+    rest.replayer._reader, rest.replayer._memory = desk.reader, desk.memory
+    assert rest.run()
+    assert rest.counts == {"read": 4, "inserted": 1, "settled": 3}
+    assert rest.reader.offsets == {P: 4}
+
+
+def test_a_replay_whose_right_to_the_letters_went_to_another_process_ends_without_touching_them() -> None:
+    desk = Desk(BACKLOG, max_rows=1)
+    coded(desk, "a", "a")
+    desk.memory.failures = [TryLater("another process works on them")]
+    with pytest.raises(TryLater):
+        desk.run()
+    assert (desk.applier.batches, desk.reader.offsets) == ([], {})
+
+
+@pytest.mark.requirement("R12.1")
+def test_letters_are_settled_as_often_as_it_takes() -> None:
+    desk = Desk(BACKLOG, max_rows=10)
+    coded(desk, "a", "a")
+    desk.memory.failures = [Retryable("the connection is gone")] * 2
+    assert desk.run()
+    assert len(desk.memory.letters) == 2
+    assert desk.reader.offsets == {P: 2}
