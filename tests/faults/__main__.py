@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import shutil
 import sys
@@ -10,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.faults.longrun.plan import expanded
 from tests.faults.longrun.run import LongRun, Options
 from tests.faults.longrun.site import Site
 
@@ -23,22 +25,29 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=150.0, help="operations per second of the writers")
     parser.add_argument("--keep", action="store_true", help="keep the folder with logs and data also when passed")
     parser.add_argument("--client", default="", help="kafka-python or confluent; the seed chooses when not given")
+    parser.add_argument("--store", default="", help="redis or file; the seed chooses when not given")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, for machines")
+    parser.add_argument("--plan", type=int, metavar="N", help="only print the plan of the seed: its first N episodes")
     parser.add_argument("--only", default="", help="names of faults, with commas between: 'kill sync,kafka reset'")
     options = parser.parse_args()
+    only = [name.strip() for name in options.only.split(",") if name.strip()]
+    if options.plan is not None:
+        print("\n".join(expanded(options.seed, options.plan, options.client, options.store, only)))
+        return 0
     seconds = options.seconds if options.seconds is not None else options.minutes * 60
     folder = Path(tempfile.mkdtemp(prefix=f"cdc-faults-{options.seed}-"))
     folder.chmod(0o755)
     began = time.monotonic()
-    only = [name.strip() for name in options.only.split(",") if name.strip()]
-    asked = Options(options.seed, seconds, folder, options.rate, options.client, only)
+    asked = Options(options.seed, seconds, folder, options.rate, options.client, only, options.store)
     run = LongRun(asked, lambda line: print(line, flush=True))
     with Site(folder) as site:
         figures = run.run(site)
     print(f"\n{figures.table()}\n\n{time.monotonic() - began:.0f} s in all")
+    if options.json is not None:
+        plan = [str(episode) for episode in run.plan]
+        options.json.write_text(json.dumps({**figures.to_json(), "plan": plan}, indent=1) + "\n")
     if figures.failures:
-        print(f"seed {options.seed}; the plan so far:")
-        print("\n".join(f"  {episode}" for episode in run.plan))
-        print(f"logs and data: {folder}")
+        print(run.explain())
         return 1
     if not options.keep:
         shutil.rmtree(folder, ignore_errors=True)

@@ -21,4 +21,4 @@ def test_nothing_is_lost_whatever_breaks(site: Site, tmp_path: Path) -> None:
     run = LongRun(Options(SEED, 30.0, tmp_path, rate=120.0))
     figures = run.run(site)
     print(figures.table())
-    assert not figures.failures, "\n".join([figures.table(), *map(str, run.plan), f"CDC_TEST_SEED={SEED}"])
+    assert not figures.failures, "\n".join([figures.table(), run.explain(), f"CDC_TEST_SEED={SEED}"])

@@ -7,8 +7,8 @@ Moments of rows are kept on disk until they are judged against the whole log.
 
 from __future__ import annotations
 
-import json
 import pickle
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -37,10 +37,20 @@ class Event(NamedTuple):
     is_missing: bool
 
 
+class Letter(NamedTuple):
+    """A dead letter: of a change at `position`, or of a record that is no change (None)."""
+
+    place: Place
+    offset: int
+    key: bytes
+    position: str | None
+
+
 class Moments:
     """Takes them and keeps them; `topics` looks past the proxies. Not thread-safe."""
 
     def __init__(self, folder: Path, topics: Topics, names: Sequence[str], token: Callable[[], str | None]) -> None:
+        """`names` are the topics of records and of dead letters."""
         self._folder = folder
         self._topics = topics
         self._names = names
@@ -71,37 +81,6 @@ class Moments:
         self.offsets.append(file)
 
 
-def leader_in_redis(url: str, prefix: str) -> Callable[[], int | None]:
-    """The pid of the watcher that has the lease, None = nobody or unknown."""
-
-    def pid() -> int | None:
-        try:
-            with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
-                lease = client.get(f"{prefix}token:lease")
-        except redis.RedisError:
-            return None
-        if not isinstance(lease, bytes):
-            return None
-        holder = json.loads(json.loads(lease.partition(b" ")[2])["holder"])
-        return int(holder["writer"]["pid"])
-
-    return pid
-
-
-def token_in_redis(url: str, prefix: str) -> Callable[[], str | None]:
-    """The position of the stored token."""
-
-    def position() -> str | None:
-        with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2) as client:
-            record = client.hget(f"{prefix}token", "record")
-        if not record:
-            return None
-        found: str | None = json.loads(record)["record"]["position"]  # type: ignore[arg-type]
-        return found
-
-    return position
-
-
 def events_of(records: Iterable[Kept]) -> list[Event]:
     """Parsed once, for all moments."""
     found = []
@@ -115,14 +94,42 @@ def events_of(records: Iterable[Kept]) -> list[Event]:
     return found
 
 
-def never_sent(changes: Sequence[Seen], events: Sequence[Event]) -> list[Seen]:
-    """Changes that are not in Kafka."""
-    sent = {event.position for event in events}
+def letters_of(records: Iterable[Kept]) -> list[Letter]:
+    """The dead letters, by what their headers say."""
+    found = []
+    for record in records:
+        position = record.headers.get("cdc.position")
+        place = (record.topic, record.partition)
+        found.append(Letter(place, record.offset, record.key or b"", position.decode() if position else None))
+    return found
+
+
+def never_sent(changes: Sequence[Seen], kept: Iterable[Event | Letter]) -> list[Seen]:
+    """Changes that are not in Kafka, neither as a record nor as a dead letter."""
+    sent = {one.position for one in kept}
     return [change for change in changes if change.position not in sent]
 
 
 def out_of_order(changes: Sequence[Seen], events: Sequence[Event]) -> list[Violation]:
-    """Records that overtook an earlier change of their document, or are no change at all (I6)."""
+    """Records that overtook an earlier change of their document, or are no change at all (I6).
+
+    When partitions were added, a document moved to another one; nothing tells the order of records in two
+    partitions, so that such a document is judged in each of its partitions by itself, and a change that stands in
+    two of them, because it was sent again after the move, in none.
+    """
+    places: dict[tuple[str, str, str], set[Place]] = defaultdict(set)
+    of_change: dict[str, set[Place]] = defaultdict(set)
+    for event in events:
+        places[event.row].add(event.place)
+        of_change[event.position].add(event.place)
+    groups: dict[Place | None, list[Event]] = defaultdict(list)
+    for event in events:
+        if len(of_change[event.position]) == 1:
+            groups[event.place if len(places[event.row]) > 1 else None].append(event)
+    return [violation for group in groups.values() for violation in _disorder(changes, group)]
+
+
+def _disorder(changes: Sequence[Seen], events: Sequence[Event]) -> list[Violation]:
     by_position = {event.position: " ".join(event.row) for event in events}
     history: list[Changed | Appended] = [
         Changed(index, by_position.get(change.position, f"? {change.position}"), change.position, None)
@@ -132,11 +139,11 @@ def out_of_order(changes: Sequence[Seen], events: Sequence[Event]) -> list[Viola
     return log_in_order(history)
 
 
-def token_ahead(moment: AtWatchKill, changes: Sequence[Seen], events: Sequence[Event]) -> list[Seen]:
-    """Changes that the token skips and that Kafka had not (I4)."""
+def token_ahead(moment: AtWatchKill, changes: Sequence[Seen], kept: Iterable[Event | Letter]) -> list[Seen]:
+    """Changes that the token skips and that Kafka had not, neither as a record nor as a dead letter (I4)."""
     if moment.position is None:
         return []
-    there = {event.position for event in events if event.offset < moment.ends.get(event.place, 0)}
+    there = {one.position for one in kept if one.offset < moment.ends.get(one.place, 0)}
     return [change for change in changes if change.position <= moment.position and change.position not in there]
 
 

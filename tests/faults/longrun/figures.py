@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+import datetime
+import os
+import platform
+from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.longrun.times import Times, rows, table
 
 
 @dataclass
@@ -11,6 +17,7 @@ class Figures:
     """Counts of one run; `failures` says in sentences why it is not passed."""
 
     seed: int
+    setting: str = ""
     acknowledged: int = 0
     unknown: int = 0
     changes: int = 0
@@ -28,10 +35,14 @@ class Figures:
     unseen_moments: int = 0
     planted: int = 0
     dead_letters: int = 0
+    comparisons: int = 0
+    compared: int = 0
+    large: int = 0
+    added_partitions: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     kills: int = 0
     exits: Counter[str] = field(default_factory=Counter)
-    recovery: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    times: list[Times] = field(default_factory=list)
     drain_seconds: float = 0.0
     sigterm_seconds: list[float] = field(default_factory=list)
     peaks: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -44,12 +55,15 @@ class Figures:
         """Everything, for people."""
         sigterm = max(self.sigterm_seconds, default=0.0)
         lines = [
-            ("seed", self.seed),
+            ("seed", f"{self.seed}: {self.setting}" if self.setting else self.seed),
             ("writes acknowledged / unknown", f"{self.acknowledged} / {self.unknown}"),
             ("changes in MongoDB", self.changes),
             ("records in Kafka (sent again)", _again(self.records, self.repeated)),
             ("writes in PostgreSQL", self.written),
-            ("rows compared", self.rows),
+            ("rows compared at the end", self.rows),
+            ("comparisons under way (rows)", f"{self.comparisons} ({self.compared})"),
+            ("documents of 2 to 15 MB", self.large),
+            ("partitions added", self.added_partitions),
             ("lost", self.lost),
             ("order violations in Kafka (I6)", self.disorder),
             ("regressions in PostgreSQL (I3)", self.regressions),
@@ -66,25 +80,19 @@ class Figures:
         ]
         width = max(len(name) for name, _ in lines)
         text = [f"{name.ljust(width)}  {value}" for name, value in lines]
-        return "\n".join([*text, "", self._recovery(), "", "PASSED" if not self.failures else self._failed()])
+        return "\n".join([*text, "", table(self.times), "", "PASSED" if not self.failures else self._failed()])
 
-    def _recovery(self) -> str:
-        rows = [f"{'seconds from heal to recovered':32} {'n':>3} {'p50':>6} {'p95':>6} {'max':>6}"]
-        everything = [seconds for values in self.recovery.values() for seconds in values]
-        for name, values in [*sorted(self.recovery.items()), ("all", everything)]:
-            found = sorted(values)
-            if found:
-                rows.append(
-                    f"{name:32} {len(found):3} {_at(found, 0.5):6.1f} {_at(found, 0.95):6.1f} {found[-1]:6.1f}"
-                )
-        return "\n".join(rows)
+    def to_json(self) -> dict[str, Any]:
+        """Everything, for machines; `episodes` are the times one by one, `times` their summary by fault."""
+        found = {**vars(self), "times": [row.to_json() for row in rows(self.times)]}
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        python = platform.python_version()
+        machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {python}"
+        episodes = [one._asdict() for one in self.times]
+        return {"date": now, "machine": machine, "passed": not self.failures, **found, "episodes": episodes}
 
     def _failed(self) -> str:
         return "\n".join(["FAILED", *(f"  - {failure}" for failure in self.failures)])
-
-
-def _at(values: list[float], share: float) -> float:
-    return values[min(len(values) - 1, int(share * len(values)))]
 
 
 def _again(records: int, repeated: int) -> str:

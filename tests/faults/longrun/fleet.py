@@ -11,19 +11,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from cdc_cli.demo.servers.process import free_port
+from tests.faults.longrun.signs import Probed
 from tests.faults.longrun.site import DRAIN_SECONDS
-from tests.support.cdc_process import ROOT, CdcProcess
+from tests.support.cdc_process import ROOT, CdcProcess, Ended, run_cdc
 from tests.support.pipeline import Pipeline
 
 NAMES = ("watch 1", "watch 2", "sync 1", "sync 2")
 EXPECTED_EXITS = frozenset({0, 69, 75, -signal.SIGKILL})
 """Done, a server could not be reached at the start, another watcher leads, killed by us."""
+ENOUGH = 4
+"""Unexpected ends after which there is no point in going on."""
 _AGAIN_AFTER = 0.5
 _STACKS = Path(__file__).with_name("stacks")
 
 
 class Fleet:
-    """Two watchers with --standby and two syncs; thread-safe."""
+    """Two watchers with --standby and two syncs, and who joins them for a while; thread-safe."""
 
     def __init__(self, pipeline: Pipeline, leader_pid: Callable[[], int | None]) -> None:
         self._pipeline = pipeline
@@ -37,24 +41,55 @@ class Fleet:
         self.kills = 0
         self.sigterm_seconds: list[float] = []
         self.peaks: dict[str, dict[str, int]] = {"watch": {}, "sync": {}}
-        self.logs: list[Path] = []
+        self._logs: dict[Path, str] = {}
+        self._ports: dict[str, int] = {}
 
     @property
     def processes(self) -> dict[str, CdcProcess]:
         with self._lock:
             return dict(self._processes)
 
-    def start(self, name: str, ready: bool = False) -> CdcProcess:
+    @property
+    def probed(self) -> dict[str, Probed]:
+        """The processes with the ports of their pages."""
         with self._lock:
+            return {name: Probed(process, self._ports[name]) for name, process in self._processes.items()}
+
+    @property
+    def logs(self) -> dict[Path, str]:
+        """Every log so far, and whose it is."""
+        with self._lock:
+            return dict(self._logs)
+
+    def start(self, name: str, ready: bool = False, tended: bool = True) -> CdcProcess:
+        """Unless it is running. What is not `tended` is not started again when it ends."""
+        with self._lock:
+            running = self._processes.get(name)
+            if running is not None and running.exit_code is None:
+                return running
             command = name.split()[0]
             args = ("--standby",) if command == "watch" else ()
             env = {"PYTHONPATH": f"{ROOT}:{_STACKS}"}
-            process = self._pipeline.start(command, *args, ready=ready, env=env)
+            port = self._ports.setdefault(name, free_port())
+            changes = {"http.enabled": True, "http.bind": f"127.0.0.1:{port}"}
+            process = self._pipeline.start(command, *args, ready=ready, env=env, changes=changes)
             self._processes[name] = process
-            self._held.discard(name)
+            (self._held.discard if tended else self._held.add)(name)
             self._ended.pop(name, None)
-            self.logs.append(process.log)
+            self._logs[process.log] = name
             return process
+
+    def run(self, *args: str, timeout: float = 60.0) -> Ended:
+        """A command of an operator, to its end."""
+        with self._lock:
+            config = self._pipeline.write_config()
+        return run_cdc(*args, "-c", str(config), folder=self._pipeline.folder, timeout=timeout)
+
+    def dismiss(self, name: str) -> None:
+        """It has ended, and is not one of us any more."""
+        with self._lock:
+            self._processes.pop(name, None)
+            self._held.discard(name)
 
     def leader(self) -> str:
         """The watcher that leads; one of them when the lease is nobody's."""
@@ -96,7 +131,8 @@ class Fleet:
         return took
 
     def tend(self) -> None:
-        """Start again what ended by itself."""
+        """Start again what ended by itself. AssertionError when processes end unexpectedly again and again."""
+        assert len(self.unexpected) < ENOUGH, "the processes do not run: see the last of their logs"
         with self._lock:
             for name, process in list(self._processes.items()):
                 code = process.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import random
 import threading
 import time
@@ -11,30 +12,38 @@ from typing import Any
 
 import psycopg2
 import redis
-from kafka import KafkaConsumer
+from kafka import KafkaAdminClient, KafkaConsumer
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from tests.faults.longrun.evidence import Moments
 from tests.faults.longrun.fleet import Fleet
 from tests.faults.longrun.plan import NETWORK, Fault
-from tests.faults.longrun.site import NAME, Site
+from tests.faults.longrun.site import LEASE, NAME, Site
+from tests.faults.longrun.tokens import TokenPlace
 from tests.faults.longrun.writers import COMPARED
 from tests.support.rows import connection
 
 GROUP = f"cdc-sync-{NAME}"
+_WATCHES = ("watch 1", "watch 2")
 _SYNCS = ("sync 1", "sync 2")
+_THIRD = "sync 3"
+_MOST_PARTITIONS = 12
+_POSITION_LOST, _TRY_LATER = 80, 75
+_BEFORE = 3.0
+"""Seconds before the lost token's time to go on from; an operator takes more."""
 
 
 class Injector:
     """Injects faults; may be called from several threads, one fault per target at a time."""
 
-    def __init__(self, site: Site, fleet: Fleet, moments: Moments, topics: list[str], seed: int) -> None:
+    def __init__(self, site: Site, fleet: Fleet, moments: Moments, topics: list[str], token: TokenPlace) -> None:
         self._site = site
         self._fleet = fleet
         self._moments = moments
         self._topics = topics
-        self._rng = random.Random(f"inject/{seed}")
+        self._token = token
+        self.added_partitions = 0
         self._looking = threading.Lock()
         self._kinds: dict[str, Callable[[Fault], None]] = {
             "kill watch": self._kill_watch,
@@ -42,9 +51,9 @@ class Injector:
             "kill both syncs": self._kill_both_syncs,
             "kill everything": self._kill_everything,
             "stop watch": lambda fault: self._fleet.stop(self._fleet.leader(), fault.seconds),
-            "stop sync": lambda fault: self._fleet.stop(self._one_sync(), fault.seconds),
+            "stop sync": lambda fault: self._fleet.stop(fault.variant, fault.seconds),
             "term watch": lambda fault: self._terminate(self._fleet.leader(), fault.seconds),
-            "term sync": lambda fault: self._terminate(self._one_sync(), fault.seconds),
+            "term sync": lambda fault: self._terminate(fault.variant, fault.seconds),
             "step down": self._step_down,
             "kill mongod": lambda fault: self._restart("mongodb", self._site.mongo, fault),
             "kill broker": lambda fault: self._restart("kafka", self._site.kafka, fault),
@@ -57,6 +66,9 @@ class Injector:
             "pause redis": self._pause_redis,
             "fill redis": self._fill_redis,
             "rebalance storm": self._rebalance_storm,
+            "churn": self._churn,
+            "add partitions": self._add_partitions,
+            "lose token": self._lose_token,
         }
 
     def inject(self, fault: Fault) -> None:
@@ -74,9 +86,6 @@ class Injector:
             if offsets:
                 self._moments.of_offsets(self._site.dsn, GROUP, COMPARED)
 
-    def _one_sync(self) -> str:
-        return self._rng.choice(_SYNCS)
-
     def _kill_watch(self, fault: Fault) -> None:
         name = self._fleet.leader()
         self._fleet.kill(name)
@@ -85,11 +94,10 @@ class Injector:
         self._fleet.start(name)
 
     def _kill_sync(self, fault: Fault) -> None:
-        name = self._one_sync()
-        self._fleet.kill(name)
+        self._fleet.kill(fault.variant)
         self.look(token=False)
         time.sleep(fault.seconds)
-        self._fleet.start(name)
+        self._fleet.start(fault.variant)
 
     def _kill_both_syncs(self, fault: Fault) -> None:
         for name in _SYNCS:
@@ -186,6 +194,7 @@ class Injector:
 
     def _rebalance_storm(self, fault: Fault) -> None:
         """A stranger joins the group and leaves it, again and again; what it is given meanwhile nobody reads."""
+        rng = random.Random(f"storm/{fault.amount}")
         end = time.monotonic() + fault.seconds
         while time.monotonic() < end:
             stranger = KafkaConsumer(
@@ -198,11 +207,68 @@ class Injector:
                 allow_auto_create_topics=False,
             )
             try:
-                leaves = time.monotonic() + self._rng.uniform(0.5, 2.5)
+                leaves = time.monotonic() + rng.uniform(0.5, 2.5)
                 while time.monotonic() < leaves:
                     stranger.poll(timeout_ms=200)
             finally:
                 stranger.close(autocommit=False)
+
+    def _churn(self, fault: Fault) -> None:
+        """A third sync joins, works for a while, and leaves in good order or not."""
+        self._fleet.start(_THIRD, tended=False)
+        time.sleep(fault.seconds)
+        leave = self._fleet.kill if fault.variant == "kill" else self._fleet.terminate
+        leave(_THIRD)
+        self._fleet.dismiss(_THIRD)
+
+    def _add_partitions(self, fault: Fault) -> None:
+        """Keys move to other partitions from the watcher's next start on, while their older records are unread."""
+        topic = self._topics[fault.amount % len(self._topics)]
+        with KafkaConsumer(bootstrap_servers=self._site.kafka.bootstrap) as looking:
+            now = len(looking.partitions_for_topic(topic) or ())
+        if not 0 < now < _MOST_PARTITIONS:
+            return
+        admin = KafkaAdminClient(bootstrap_servers=self._site.kafka.bootstrap)
+        try:
+            admin.create_partitions({topic: now + 2})
+            self.added_partitions += 2
+        finally:
+            admin.close()
+
+    def _lose_token(self, fault: Fault) -> None:
+        """No watcher runs, the token is deleted: the next one must refuse to start, until an operator says from when.
+
+        With every trace of a token gone it must say so and start at watcher.start_from, `oldest` here.
+        """
+        for name in _WATCHES:
+            self._fleet.kill(name)
+        self.look(offsets=False)
+        position = self._token.position()
+        everything = fault.variant != "the token" or position is None
+        self._token.lose(everything)
+        time.sleep(fault.seconds)
+        if position is not None and not everything:
+            refused = self._fleet.start(_WATCHES[0], tended=False)
+            code = refused.wait(30)
+            assert code == _POSITION_LOST and "token.vanished" in refused.text(), f"{refused} ended with {code}"
+            self._go_on_from(int(position.partition(".")[0]) - _BEFORE)
+        started = [self._fleet.start(name) for name in _WATCHES]
+        if everything:
+            end = time.monotonic() + 30
+            while not any(process.logged("token.none") for process in started):
+                assert time.monotonic() < end, "no watcher says that it has no token"
+                time.sleep(0.1)
+
+    def _go_on_from(self, seconds: float) -> None:
+        """The documented way out; the lease of a watcher that was killed may have to run out first."""
+        moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()
+        end = time.monotonic() + LEASE + 10
+        while True:
+            ended = self._fleet.run("token", "reset", "--to-datetime", moment, "--yes", "--reason", "it was lost")
+            if ended.code == 0:
+                return
+            assert ended.code == _TRY_LATER and time.monotonic() < end, f"token reset: {ended.code} {ended.stderr}"
+            time.sleep(0.5)
 
     def _network(self, fault: Fault) -> None:
         proxy = self._site.proxies[fault.target]

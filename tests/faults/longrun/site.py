@@ -88,7 +88,11 @@ class Site:
         for proxy in self.proxies.values():
             proxy.heal()
 
-    def config(self, client: str) -> Config:
+    @property
+    def token_file(self) -> Path:
+        return self.folder / "state" / "token.json"
+
+    def config(self, client: str, store: str = "redis") -> Config:
         """cdc.yaml with short timeouts, every link through its proxy."""
         port: Callable[[str], int] = lambda link: self.proxies[link].port  # noqa: E731
         uri = self.mongo.direct_uri(port("mongodb"))
@@ -99,7 +103,8 @@ class Site:
         config["postgres"]["statement_timeout"] = "5s"
         config["postgres"]["pool"] = {"min": 2, "max": 10, "acquire_timeout": "10s"}
         config["token_store"] = {
-            "backend": "redis",
+            "backend": store,
+            "file": {"path": str(self.token_file)},
             "redis": {
                 "url": f"redis://127.0.0.1:{port('redis')}/0",
                 "key_prefix": self.redis_prefix,

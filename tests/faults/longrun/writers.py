@@ -15,10 +15,11 @@ from typing import Any
 from pymongo import MongoClient, WriteConcern
 from pymongo.errors import BulkWriteError, PyMongoError
 
+from tests.faults.longrun.rare import LARGE, OVERSIZED
 from tests.support.workload import COLLECTIONS, HOT, _Writer
 
 LEDGER, PROBES = "ledger", "probes"
-COMPARED = (*COLLECTIONS, HOT, LEDGER, PROBES)
+COMPARED = (*COLLECTIONS, HOT, LEDGER, PROBES, LARGE, OVERSIZED)
 """What must be equal in the end."""
 _ENDLESS = 10**9
 _DUPLICATE = 11000
