@@ -18,9 +18,11 @@ _EPOCH_UTC = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 def position_of(change: Mapping[str, Any], previous: Position | None) -> Position:
     """The change's position; `previous` is that of the change before it in the stream, for the ordinal."""
     time = change["clusterTime"]
-    if previous is None or previous[1] != time.inc or previous[0] != time.time:
-        return Position(time.time, time.inc, 0)
-    return Position(time.time, time.inc, previous[2] + 1)
+    seconds, increment = time.time, time.inc
+    ordinal = 0
+    if previous is not None and previous[1] == increment and previous[0] == seconds:
+        ordinal = previous[2] + 1
+    return tuple.__new__(Position, (seconds, increment, ordinal))
 
 
 def event_of(change: Mapping[str, Any], position: Position) -> ChangeEvent:
@@ -31,7 +33,7 @@ def event_of(change: Mapping[str, Any], position: Position) -> ChangeEvent:
     update = None
     if operation is Operation.UPDATE and "fullDocument" not in change:
         update = change.get("updateDescription")
-    return ChangeEvent(
+    event = (
         operation,
         namespace["db"],
         namespace["coll"],
@@ -43,6 +45,7 @@ def event_of(change: Mapping[str, Any], position: Position) -> ChangeEvent:
         update,
         document is None and update is None and operation is not Operation.DELETE,
     )
+    return tuple.__new__(ChangeEvent, event)
 
 
 def wall_ms(wall: object, position: Position) -> int:

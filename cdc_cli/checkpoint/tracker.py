@@ -47,6 +47,10 @@ class Tracker:
     def in_flight_bytes(self) -> int:
         return self._added_bytes - self._settled_bytes
 
+    def has_room(self, events: int, size: int) -> bool:
+        """Whether less is in flight than so many records and bytes; asked for every event."""
+        return self._added - self._settled < events and self._added_bytes - self._settled_bytes < size
+
     @property
     def acknowledged(self) -> int:
         """Records acknowledged so far: grows whenever the brokers make progress."""

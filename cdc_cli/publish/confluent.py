@@ -79,22 +79,18 @@ class ConfluentPublisher:
         partition = partition_of(key, self._partitions.get(topic) or self._count(topic))
         report = _Report()
         try:
-            self._produce(topic, key, value, headers, partition, report)
-        except Exception as exc:
-            raise translate(f"publishing to Kafka topic {topic}", exc) from exc
-        return report
-
-    def _produce(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: Any, partition: int, report: _Report
-    ) -> None:
-        arguments: dict[str, Any] = {"headers": list(headers)} if headers else {}
-        try:
-            self._producer.produce(
-                topic, value, key, partition=partition, on_delivery=report.settle, **arguments
-            )
+            if headers:
+                self._producer.produce(
+                    topic, value, key, partition, report.settle, headers=list(headers)
+                )
+            else:
+                self._producer.produce(topic, value, key, partition, report.settle)
         except BufferError as exc:
             self._producer.poll(1.0)
             raise Retryable("librdkafka's queue is full", "the brokers take nothing: are they up?") from exc
+        except Exception as exc:
+            raise translate(f"publishing to Kafka topic {topic}", exc) from exc
+        return report
 
     def explain(self, exception: BaseException) -> CdcError:
         return translate("publishing to Kafka", exception)

@@ -64,7 +64,7 @@ class Forwarder:
                 raise PoisonEvent(event.reason, code=event.code)
             key, value = self._encoder.encode(event)
             topic = self._topics.get((event.database, event.collection)) or self._topic(event)
-            delivery = self._publisher.send(Record(topic, key, value))
+            delivery = self._publisher.send(tuple.__new__(Record, (topic, key, value, ())))
         except PoisonEvent as error:
             self.bury(captured, error)
             return

@@ -138,7 +138,7 @@ class Watcher:
                 self._forward_alone(item)
             else:
                 self._forwarder.forward(item)
-            if self._unseen < _LOOK_EVERY and self._has_room():
+            if self._unseen < _LOOK_EVERY and self._tracker.has_room(self._bounds.events, self._bounds.size):
                 return
         elif item is not None:
             self._last = item
@@ -186,8 +186,7 @@ class Watcher:
         self._counters.add("replayed", given_up)
 
     def _has_room(self) -> bool:
-        tracker, bounds = self._tracker, self._bounds
-        return tracker.in_flight < bounds.events and tracker.in_flight_bytes < bounds.size
+        return self._tracker.has_room(self._bounds.events, self._bounds.size)
 
     def _wait_for_room(self) -> None:
         if not self._has_room():
