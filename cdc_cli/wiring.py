@@ -20,6 +20,8 @@ from cdc_cli.checkpoint.tracker import Tracker
 from cdc_cli.clock import Clock, SystemClock
 from cdc_cli.consume import Consumer
 from cdc_cli.consume.dead_letters import DeadLetters
+from cdc_cli.consume.lag import LagMeter
+from cdc_cli.consume.metered import MeteredConsumer
 from cdc_cli.consume.offsets import Offsets
 from cdc_cli.consume.topics import literal_topics, select_topics
 from cdc_cli.container import Container
@@ -277,11 +279,13 @@ def _assemble_sync(
     settings, counters, policy = container.get(Settings), container.get(Counters), container.get(RetryPolicy)
     syncing, batch = settings.syncer, settings.syncer.batch
     lanes = [Lane(n, batch.max_rows, batch.max_wait, clock) for n in range(syncing.workers)]
-    consumer = container.get(Consumer)
+    offsets = Offsets(len(lanes))
+    meter = LagMeter(offsets, clock)
+    consumer = MeteredConsumer(container.get(Consumer), meter)
     syncer = Syncer(
         consumer,
         lanes,
-        Offsets(len(lanes)),
+        offsets,
         ledger,
         policy.backoff("reading from Kafka"),
         Buffer(syncing.max_buffered.events, syncing.max_buffered.size),
@@ -329,6 +333,7 @@ def _assemble_sync(
         clock,
         stop,
         abandon,
+        meter,
     )
 
 

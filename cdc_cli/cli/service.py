@@ -86,7 +86,7 @@ def _serve(session: Session, stack: ExitStack, container: Container, services: S
             "alive": health.is_alive,
             "ready": health.is_ready,
             "checks": {**health.loops(), **health.checks()},
-            "gauges": {gauge.name: gauge.read() for gauge in gauges},
+            "gauges": {gauge.name: gauge.as_json() for gauge in gauges},
             "counters": counters.snapshot(),
         }
 

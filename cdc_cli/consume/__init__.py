@@ -68,6 +68,10 @@ class Consumer(Protocol):
         """(first offset kept, end offset) per partition. Blocks."""
         ...
 
+    def end(self, partition: Partition) -> int | None:
+        """The partition's end as the last fetch told it; None = not known. Asks nobody."""
+        ...
+
     def seek(self, partition: Partition, offset: int) -> None:
         """Read on from there; a newly assigned partition delivers nothing before it.
 

@@ -145,6 +145,13 @@ class ConfluentConsumer:
 
         return self._guarded("looking up the offsets that Kafka keeps", ask)
 
+    def end(self, partition: Partition) -> int | None:
+        try:
+            _, end = self._driver.get_watermark_offsets(TopicPartition(*partition), cached=True)
+        except KafkaException:
+            return None
+        return end if end >= 0 else None
+
     def seek(self, partition: Partition, offset: int) -> None:
         """Takes effect with the next poll, for all partitions together, as the eager protocol wants it."""
         self._positions[partition] = offset

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
@@ -165,6 +165,12 @@ class KafkaPythonConsumer:
                 ) from exc
 
         return self._guarded("looking up the offsets that Kafka keeps", ask)
+
+    def end(self, partition: Partition) -> int | None:
+        try:
+            return cast(int | None, self._consumer.highwater(TopicPartition(*partition)))
+        except (kafka_errors.IllegalStateError, KeyError):
+            return None  # taken away meanwhile
 
     def seek(self, partition: Partition, offset: int) -> None:
         try:

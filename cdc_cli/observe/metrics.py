@@ -69,8 +69,27 @@ class Gauge(NamedTuple):
     help: str
     read: Callable[[], float | None]
 
+    def as_json(self) -> float | None:
+        return self.read()
 
-def render(counters: Counters, gauges: Iterable[Gauge] = ()) -> str:
+
+class LabelledGauge(NamedTuple):
+    """A number for each of some things: `read` gives label values -> number, `labels` are the labels' names."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...]
+    read: Callable[[], Mapping[tuple[str, ...], float]]
+
+    def as_json(self) -> list[dict[str, object]]:
+        """An object for each, with its labels and its `value`."""
+        return [
+            {**dict(zip(self.labels, values, strict=True)), "value": number}
+            for values, number in sorted(self.read().items())
+        ]
+
+
+def render(counters: Counters, gauges: Iterable[Gauge | LabelledGauge] = ()) -> str:
     """What `/metrics` answers. Never raises."""
     lines: dict[str, list[str]] = {}
     for known in KNOWN:
@@ -83,10 +102,9 @@ def render(counters: Counters, gauges: Iterable[Gauge] = ()) -> str:
         samples = {label: value for (name, label), value in values.items() if name == known} or {"": 0}
         lines[public.metric] += [_sample(public, label, value) for label, value in sorted(samples.items())]
     for gauge in gauges:
-        value = _read(gauge)
-        if value is not None:
+        for labels, value in _read(gauge):
             block = lines.setdefault(gauge.name, _head(gauge.name, gauge.help, "gauge"))
-            block.append(f"{gauge.name} {float(value)!r}")
+            block.append(f"{gauge.name}{labels} {float(value)!r}")
     info = _head("cdc_build_info", "the version that runs", "gauge")
     lines["cdc_build_info"] = [*info, f'cdc_build_info{{version="{cdc_cli.__version__}"}} 1']
     return "\n".join(line for block in lines.values() for line in block) + "\n"
@@ -109,9 +127,19 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def _read(gauge: Gauge) -> float | None:
+def _read(gauge: Gauge | LabelledGauge) -> list[tuple[str, float]]:
+    """(labels as they are written, number) of each sample."""
     try:
-        value = gauge.read()
+        if isinstance(gauge, Gauge):
+            value = gauge.read()
+            found = [] if value is None else [("", value)]
+        else:
+            found = [(_labels(gauge.labels, values), number) for values, number in sorted(gauge.read().items())]
     except Exception:
-        return None
-    return None if value is None or math.isnan(value) else value
+        return []
+    return [(labels, value) for labels, value in found if not math.isnan(value)]
+
+
+def _labels(names: Iterable[str], values: Iterable[str]) -> str:
+    inside = ",".join(f'{name}="{_escaped(value)}"' for name, value in zip(names, values, strict=True))
+    return f"{{{inside}}}"

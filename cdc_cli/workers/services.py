@@ -20,14 +20,16 @@ from cdc_cli.checkpoint.belonging import Belonging
 from cdc_cli.clock import Clock
 from cdc_cli.consume import Consumer
 from cdc_cli.consume.dead_letters import DeadLetters
+from cdc_cli.consume.lag import LagMeter
 from cdc_cli.errors import CdcError, Retryable, TryLater
 from cdc_cli.events import Mark
 from cdc_cli.observe.log import EventLog
-from cdc_cli.observe.metrics import Gauge
+from cdc_cli.observe.metrics import Gauge, LabelledGauge
 from cdc_cli.publish import Publisher
 from cdc_cli.retry import RetryPolicy, Stopped
 from cdc_cli.settings.models import RetrySettings
 from cdc_cli.workers.checkpointer import Checkpointer
+from cdc_cli.workers.gauges import sync_gauges
 from cdc_cli.workers.lanes import Lane
 from cdc_cli.workers.supervisor import Supervisor
 from cdc_cli.workers.sync import Syncer
@@ -59,7 +61,7 @@ class Service(Protocol):
         """Start the threads."""
         ...
 
-    def gauges(self) -> Sequence[Gauge]:
+    def gauges(self) -> Sequence[Gauge | LabelledGauge]:
         """What is measured when somebody asks."""
         ...
 
@@ -221,6 +223,7 @@ class SyncService:
         clock: Clock,
         stop: threading.Event,
         abandon: threading.Event,
+        meter: LagMeter,
     ) -> None:
         self._syncer = syncer
         self._consumer = consumer
@@ -238,6 +241,7 @@ class SyncService:
         self._clock = clock
         self._stop = stop
         self._abandon = abandon
+        self._meter = meter
         self._ended = [threading.Event() for _ in lanes]
         self._loop_ended = threading.Event()
         self._stored = threading.Event()
@@ -248,8 +252,8 @@ class SyncService:
         self._starter("connecting to Kafka", self._consumer.start)
         log.info("sync.started", "syncing with %d workers", len(self._lanes))
 
-    def gauges(self) -> Sequence[Gauge]:
-        return []
+    def gauges(self) -> Sequence[LabelledGauge]:
+        return sync_gauges(self._meter)
 
     def spawn(self, supervisor: Supervisor) -> None:
         for worker, ended in zip(self._workers, self._ended, strict=True):

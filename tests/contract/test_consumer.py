@@ -212,3 +212,18 @@ def test_a_new_topic_is_found_by_refresh(consuming: Consuming, monkeypatch: pyte
     consuming.admin.produce(second, numbers(0, 2), 1)
     until(lambda: len(member.values(first)) == len(member.values(second)) == 2, member)
     assert member.values(first) == numbers(3, 5)
+
+
+def test_the_end_of_a_partition_is_known_from_fetches_and_not_known_before(consuming: Consuming) -> None:
+    topic = consuming.create("a", 1)
+    partition = Partition(topic, 0)
+    consuming.admin.produce(topic, numbers(0, 10))
+    member = joined(consuming, topic, 1)
+    assert member.consumer.end(partition) is None
+    assert member.consumer.end(Partition(topic, 7)) is None, "none of ours"
+    member.seek(4)
+    until(lambda: len(member.values(topic)) == 6, member)
+    assert member.consumer.end(partition) == 10
+    consuming.admin.produce(topic, [b"new"])
+    until(lambda: len(member.values(topic)) == 7, member)
+    assert member.consumer.end(partition) == 11

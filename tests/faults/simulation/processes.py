@@ -14,6 +14,7 @@ from cdc_cli.checkpoint.belonging import Belonging
 from cdc_cli.checkpoint.tracker import Tracker
 from cdc_cli.consume import Partition
 from cdc_cli.consume.dead_letters import DeadLetters
+from cdc_cli.consume.lag import LagMeter
 from cdc_cli.consume.offsets import Offsets
 from cdc_cli.envelope import Encoder, codec_options
 from cdc_cli.errors import CdcError
@@ -224,6 +225,7 @@ class Life:
             clock,
             cast(Any, self.stop),
             abandon,
+            LagMeter(Offsets(len(lanes)), clock),
         )
 
 

@@ -6,7 +6,7 @@ import re
 from itertools import pairwise
 
 from cdc_cli.observe.counters import KNOWN, Counters
-from cdc_cli.observe.metrics import METRICS, Gauge, render
+from cdc_cli.observe.metrics import METRICS, Gauge, LabelledGauge, render
 
 PAIR = r'[a-z]+="(?:[^"\\\n]|\\.)*"'
 SAMPLE = re.compile(rf"^(?P<name>cdc_[a-z_]+)(?:\{{{PAIR}(?:,{PAIR})*\}})? \S+$")
@@ -82,3 +82,14 @@ def test_a_gauge_that_has_no_value_now_is_left_out_and_the_rest_stays() -> None:
     ]
     found = samples(render(Counters(), gauges))
     assert {name for name in found if name in {"cdc_a", "cdc_b", "cdc_c", "cdc_d"}} == {"cdc_d"}
+
+
+def test_a_number_for_each_of_some_things_has_their_labels() -> None:
+    lags = {("b", "1"): 2.0, ('odd "topic"', "0"): 0.5, ("a", "0"): float("nan")}
+    gauge = LabelledGauge("cdc_lag", "lag", ("topic", "partition"), lambda: lags)
+    text = render(Counters(), [gauge])
+    found = {name: value for name, value in samples(text).items() if name.startswith("cdc_lag")}
+    assert found == {'cdc_lag{topic="b",partition="1"}': "2.0", r'cdc_lag{topic="odd \"topic\"",partition="0"}': "0.5"}
+    assert text.count("# TYPE cdc_lag gauge") == 1
+    assert gauge.as_json()[1] == {"topic": "b", "partition": "1", "value": 2.0}
+    assert "cdc_lag" not in render(Counters(), [gauge._replace(read=dict)])
