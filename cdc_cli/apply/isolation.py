@@ -41,6 +41,7 @@ class Isolation:
         """What has been written and refused so far, and what the merge had left out."""
         self._applied.merged = self._merged.merged
         self._applied.ignored = self._merged.ignored
+        self._applied.stale += self._merged.stale
         return self._applied
 
     def _attempt(self, target: Target, changes: Sequence[Change]) -> None:

@@ -33,10 +33,17 @@ class Merged:
     losers: dict[Key, list[Change]]
     merged: int
     ignored: int
+    stale: int = 0
+    """Left out since, because their rows are as new already."""
 
     @property
     def upserts(self) -> int:
         return sum(len(table.upserts) for table in self.tables)
+
+    @property
+    def changes(self) -> int:
+        """Upserts and deletes that are left to write."""
+        return self.upserts + sum(len(table.deletes) for table in self.tables)
 
     def next_after(self, refused: Change) -> Change | None:
         """The newest superseded change of the same document; handed out once, no longer merged."""

@@ -23,6 +23,7 @@ from cdc_cli.apply.merge import Merged, OnDelete, TableChanges, merge
 from cdc_cli.apply.pool import ConnectionPool
 from cdc_cli.apply.rows import Rows
 from cdc_cli.apply.session import Session
+from cdc_cli.apply.skim import Skimmer
 from cdc_cli.apply.sqlstate import Kind, classify, is_poison, translate
 from cdc_cli.apply.statements import Target
 from cdc_cli.apply.tables import TargetTables
@@ -55,6 +56,7 @@ class PostgresApplier:
         self._copy_threshold = copy_threshold
         self._turns = threading.BoundedSemaphore(max_writes or 2 * (os.cpu_count() or 1))
         self._timeout = acquire_timeout
+        self._skimmer = Skimmer()
 
     def apply(self, changes: Sequence[Change], partitions: Collection[Partition]) -> Applied:
         """See Applier.apply. A target that was dropped meanwhile is created again, once."""
@@ -75,15 +77,31 @@ class PostgresApplier:
             return Applied(merged=merged.merged, ignored=merged.ignored)
         # Before a connection is taken: creating a table takes one of its own.
         todo = [(table, self._tables.resolve(table.table)) for table in merged.tables]
+        look_ahead = self._skimmer.looks_ahead
+        # Encoded before the turn: whoever has the turn keeps PostgreSQL busy, not this process.
+        staged = b"" if look_ahead else self._staged(merged, todo)
         with self._turn(), self._pool.session() as session:
             rows = Rows(session, self._on_delete == "soft")
-            applied = self._write(session, rows, merged, todo, partitions)
+            if look_ahead:
+                merged.stale = self._skimmer.skim(rows, todo)
+                if not merged.changes:
+                    return Applied(stale=merged.stale, merged=merged.merged, ignored=merged.ignored)
+                staged = self._staged(merged, todo)
+            total = merged.changes + merged.stale
+            applied = self._write(session, rows, merged, todo, staged, partitions)
             if applied is None:
                 applied = self._isolate(session, rows, merged, todo, partitions)
             failpoints.hit("apply.before_commit")
             session.commit()
             failpoints.hit("apply.after_commit")
+        self._skimmer.learn(total, applied.stale)
         return applied
+
+    def _staged(self, merged: Merged, todo: list[tuple[TableChanges, Target]]) -> bytes:
+        """What goes through COPY, nothing when the upserts are few enough for arrays."""
+        if merged.upserts <= self._copy_threshold:
+            return b""
+        return b"".join(staging.encode(target.id, table.upserts) for table, target in todo)
 
     def _write(
         self,
@@ -91,23 +109,21 @@ class PostgresApplier:
         rows: Rows,
         merged: Merged,
         todo: list[tuple[TableChanges, Target]],
+        staged: bytes,
         partitions: Collection[Partition],
     ) -> Applied | None:
         """The straight way; leaves the transaction open, or none and returns None when content is refused."""
-        copying = merged.upserts > self._copy_threshold
-        staged = b""
-        if copying:
+        if staged:
             rows.prepare_staging()
-            staged = b"".join(staging.encode(target.id, table.upserts) for table, target in todo)
         failpoints.hit("apply.before_begin")
         self._fence.begin(session, (target.id for _, target in todo), partitions)
         failpoints.hit("apply.after_begin")
-        applied = Applied(merged=merged.merged, ignored=merged.ignored)
+        applied = Applied(stale=merged.stale, merged=merged.merged, ignored=merged.ignored)
         try:
-            if copying:
+            if staged:
                 rows.stage(staged)
             for table, target in todo:
-                _write_table(rows, table, target, copying, applied)
+                _write_table(rows, table, target, bool(staged), applied)
         except (psycopg2.Error, ValueError) as error:
             if not is_poison(error):
                 raise

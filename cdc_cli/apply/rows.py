@@ -42,6 +42,13 @@ class Rows:
         documents = [(change.document or b"null").decode() for change in changes]
         return self._upsert(statements.listed(target), (*_keys(changes), documents))
 
+    def fresh(self, target: Target, changes: Sequence[Change]) -> list[Change]:
+        """Those that are newer than what the table knows of their documents."""
+        name, sql = statements.fresh(target)
+        self._session.prepare(name, sql)
+        numbers = self._session.query(f"EXECUTE {name}(%s, %s, %s)", _keys(changes)[:3])
+        return [changes[number - 1] for (number,) in numbers]
+
     def delete(self, target: Target, changes: Sequence[Change]) -> int:
         """Leave tombstones, then remove the rows that are older; how many there were."""
         wanted = (

@@ -26,6 +26,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS cdc_staging (
 
 COPY = f"COPY {TABLE} (piece, _id, _id_type, position, time_ms, document) FROM STDIN"
 
+_BACKSLASH, _LINE_FEED, _RETURN, _TAB = b"\\\n\r\t"
 _LINE = re.compile(r"cdc_staging\D+(\d+)")
 
 
@@ -36,9 +37,11 @@ def encode(piece: int, changes: Iterable[Change]) -> bytes:
     """
     head = b"%d\t" % piece
     return b"".join(
-        b"%b%b\t%b\t%b\t%d\t%b\n"
-        % (head, _text(id_), _text(id_type.encode()), position, time_ms, _text(document or b"null"))
-        for _, id_, id_type, position, time_ms, document, _ in changes
+        [
+            b"%b%b\t%b\t%b\t%d\t%b\n"
+            % (head, _text(id_), id_type.encode(), position, time_ms, _text(document or b"null"))
+            for _, id_, id_type, position, time_ms, document, _ in changes
+        ]
     )
 
 
@@ -49,4 +52,9 @@ def bad_line(context: str | None) -> int | None:
 
 
 def _text(value: bytes) -> bytes:
-    return value.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r").replace(b"\t", b"\\t")
+    # Bytes are searched as integers, at a fraction of the price of a replacement that finds nothing.
+    if _BACKSLASH in value:
+        value = value.replace(b"\\", b"\\\\")
+    if _LINE_FEED in value or _TAB in value or _RETURN in value:
+        value = value.replace(b"\n", b"\\n").replace(b"\r", b"\\r").replace(b"\t", b"\\t")
+    return value

@@ -90,13 +90,34 @@ def removed(target: Target, soft: bool) -> tuple[str, str]:
     return name, f"PREPARE {name}({types}) AS WITH gone AS ({change}) SELECT count(*) FROM gone"
 
 
-def _upsert(target: Target, source: str, where: str, document: str) -> str:
-    # A scalar sub-select is one lookup in the index per row, whatever the planner believes; as NOT EXISTS it
-    # became a join that read all tombstones for every row, while their statistics were older than they.
-    fresh = (
-        f"{where} AND coalesce((SELECT d.position FROM cdc.tombstones AS d WHERE d.table_id = {target.id} "
-        "AND d._id = s._id AND d._id_type = s._id_type) < s.position, true)"
+def fresh(target: Target) -> tuple[str, str]:
+    """Which of the given changes are newer than the row and the tombstone of their document, by number from 1.
+
+    Arrays: ids, types, positions.
+    """
+    name = f"cdc_fresh_{target.id}"
+    row = f'(SELECT t.cdc_position COLLATE "C" FROM {target.sql} AS t WHERE {_SAME_KEY})'
+    return name, (
+        f"PREPARE {name}(text[], text[], text[]) AS SELECT s.number "
+        "FROM unnest($1, $2, $3) WITH ORDINALITY AS s(_id, _id_type, position, number) "
+        f"WHERE coalesce({row} < s.position, true) AND {_newer_than_tombstone(target)}"
     )
+
+
+def _newer_than_tombstone(target: Target) -> str:
+    """A scalar sub-select is one look-up in the index per row, whatever the planner believes; as NOT EXISTS it
+    became a join that read all tombstones for every row, while their statistics were older than they. Tables
+    without any tombstone, which one look tells for the whole statement, are spared the look-ups.
+    """
+    return (
+        f"(NOT (SELECT EXISTS (SELECT FROM cdc.tombstones WHERE table_id = {target.id})) OR "
+        f"coalesce((SELECT d.position FROM cdc.tombstones AS d WHERE d.table_id = {target.id} "
+        "AND d._id = s._id AND d._id_type = s._id_type) < s.position, true))"
+    )
+
+
+def _upsert(target: Target, source: str, where: str, document: str) -> str:
+    fresh = f"{where} AND {_newer_than_tombstone(target)}"
     revive = ", cdc_deleted_at = NULL" if target.has_deleted_at else ""
     write = (
         f"INSERT INTO {target.sql} AS t (_id, _id_type, document, cdc_position, cdc_time) "

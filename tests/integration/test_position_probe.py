@@ -118,7 +118,8 @@ def test_the_oplog_is_told_with_a_runway_for_its_newest_entry(
     oplog = source.oplog()
     assert oplog is not None
     assert oplog.first <= oplog.last
-    assert oplog.size > 0 and oplog.max_size > 0  # mongod trims late: for a while the oplog may be larger than its maximum
+    # Not `size < max_size`: mongod trims late, and for a while the oplog may be larger than its maximum.
+    assert oplog.size > 0 and oplog.max_size > 0
     assert oplog.recent_rate > 0
     assert abs(oplog.now - time.time()) < 60
     assert oplog.runway(oplog.last) > 0

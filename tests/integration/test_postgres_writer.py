@@ -11,6 +11,7 @@ import psycopg2
 import pytest
 
 from cdc_cli.apply import tombstones
+from cdc_cli.apply.merge import OnDelete
 from cdc_cli.apply.session import Connector, Session
 from cdc_cli.apply.tombstones import Tombstones
 from cdc_cli.demo.servers import EmbeddedPostgres
@@ -47,6 +48,29 @@ def test_few_rows_go_through_a_prepared_statement_and_many_through_copy(site: Si
     assert on_the_connection(site, prepared) == [("cdc_copied_1",), ("cdc_fence",), ("cdc_listed_1",)]
     assert on_the_connection(site, staging) == [(True,)]
     assert on_the_connection(site, "SELECT count(*) FROM pg_temp.cdc_staging") == [(0,)]
+
+
+@pytest.mark.parametrize("on_delete", ["delete", "soft"])
+@pytest.mark.requirement("R8.5")
+def test_a_replay_sends_keys_first_and_only_the_documents_that_are_newer(site: Site, on_delete: OnDelete) -> None:
+    applier = site.applier(on_delete=on_delete)
+    first = [upsert(f"k{at:03}", at) for at in range(300)]
+    applier.apply(first, PARTITIONS)
+    gone = [delete(f"k{at:03}", 1000 + at) for at in range(10)]
+    assert applier.apply(gone, PARTITIONS).deleted == 10
+    assert applier.apply(first, PARTITIONS).stale == 300, "by the guard of the rows"
+    site.query("ALTER TABLE players ADD CHECK (false) NOT VALID")  # the server refuses whatever reaches the upsert
+    assert applier.apply(first, PARTITIONS).stale == 300
+    site.query("ALTER TABLE players DROP CONSTRAINT players_check")
+    assert ("cdc_fresh_1",) in on_the_connection(site, "SELECT name FROM pg_prepared_statements")
+    mixed = [*first[:250], upsert("k007", 2000), upsert("k123", 2000), upsert("new", 1)]
+    applied = applier.apply(mixed, PARTITIONS)
+    assert (applied.inserted + applied.updated, applied.stale, total(applied)) == (3, 248, 253)
+    newest = dict(site.query("SELECT _id, cdc_position FROM players WHERE _id IN ('k007', 'k123', 'new')"))
+    expected = {"k007": position(2000), "k123": position(2000), "new": position(1)}
+    assert newest == {id_: place.decode() for id_, place in expected.items()}
+    alive = "cdc_deleted_at IS NULL" if on_delete == "soft" else "true"
+    assert not site.query(f"SELECT 1 FROM players WHERE _id = 'k008' AND {alive}")
 
 
 @pytest.mark.requirement("R7.1")
