@@ -22,9 +22,10 @@ class Operation(StrEnum):
 class Position(NamedTuple):
     """The place of an event in MongoDB's history: (clusterTime seconds, clusterTime increment, ordinal).
 
-    `ordinal` counts the events with the same clusterTime in stream order from 0, because all events of a
-    transaction share one clusterTime. Tuples compare in stream order; so does `text`, which is what travels
-    to Kafka and into PostgreSQL (`cdc_position`). Both 32-bit fields are unsigned: good beyond 2038.
+    `ordinal` tells events with the same clusterTime apart, in stream order from 0, because all events of a
+    transaction share one clusterTime; it has gaps where the stream leaves events of the transaction out. Tuples
+    compare in stream order; so does `text`, which is what travels to Kafka and into PostgreSQL (`cdc_position`).
+    Both 32-bit fields are unsigned: good beyond 2038.
     """
 
     seconds: int

@@ -143,12 +143,14 @@ def _watch_service(container: Container) -> WatchService:
     from cdc_cli.capture.mongo import MongoCapture
     from cdc_cli.capture.pipeline import filters_text, fingerprint, stream_name
     from cdc_cli.capture.start import Start
+    from cdc_cli.checkpoint.siblings import check_siblings
     from cdc_cli.envelope import Encoder, codec_options, decode_document
 
     settings, clock, stop = container.get(Settings), container.get(Clock), container.get(threading.Event)
     mongodb, watching, counters = settings.mongodb, settings.watcher, container.get(Counters)
     policy, publisher, admin = container.get(RetryPolicy), container.get(Publisher), container.get(TopicAdmin)
-    client = connect(mongodb, f"cdc:{settings.name}")
+    shard = settings.shard
+    client = connect(mongodb, f"cdc:{settings.name}{f':{shard.slug}' if shard else ''}")
     tracker = Tracker()
     checkpointer = Checkpointer(
         container.get(TokenStore),
@@ -174,7 +176,7 @@ def _watch_service(container: Container) -> WatchService:
     watcher = Watcher(
         MongoCapture(
             client, mongodb, Start(watching.start_from), codec_options(), decode_document,
-            partial(counters.add_wait, "watch_waited", "mongodb"),
+            partial(counters.add_wait, "watch_waited", "mongodb"), shard,
         ),
         publisher,
         tracker,
@@ -190,7 +192,7 @@ def _watch_service(container: Container) -> WatchService:
     )
 
     def belongs() -> Belonging:
-        return Belonging(stream_name(mongodb), fingerprint(mongodb), *identify(client))
+        return Belonging(stream_name(mongodb, shard), fingerprint(mongodb), *identify(client))
 
     return WatchService(
         watcher,
@@ -201,6 +203,7 @@ def _watch_service(container: Container) -> WatchService:
         _topics(settings),
         belongs,
         filters_text(mongodb),
+        lambda is_first: check_siblings(settings, is_first),
         watching.start_from,
         watching.standby,
         watching.shutdown_timeout,

@@ -16,13 +16,36 @@ _EPOCH_UTC = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
 def position_of(change: Mapping[str, Any], previous: Position | None) -> Position:
-    """The change's position; `previous` is that of the change before it in the stream, for the ordinal."""
+    """The change's position; `previous` is that of the change before it in the stream, for the ordinal.
+
+    In a transaction the ordinal is the number that MongoDB has given the change. It does not depend on what the stream
+    leaves out, so positions stay comparable when the filter or the number of shards changes.
+    """
     time = change["clusterTime"]
     seconds, increment = time.time, time.inc
     ordinal = 0
     if previous is not None and previous[1] == increment and previous[0] == seconds:
         ordinal = previous[2] + 1
+    if "txnNumber" in change:
+        ordinal = max(ordinal, _place_in_transaction(change["_id"]))
     return tuple.__new__(Position, (seconds, increment, ordinal))
+
+
+def _place_in_transaction(token: Mapping[str, Any]) -> int:
+    """The number of the operation in its transaction, from 0, as the change's token has it; 0 where it is not found.
+
+    The token is a KeyString in hexadecimal: Timestamp, version, type, number. Such an integer is a byte that says
+    how many others follow (0x29: none, the value is 0), and those are twice the value.
+    """
+    try:
+        raw = bytes.fromhex(token["_data"][18:66])
+        for _ in range(2):
+            raw = raw[raw[0] - 0x29 if raw[0] > 0x29 else 1 :]
+        length = max(0, raw[0] - 0x2A)
+        number = int.from_bytes(raw[1 : 1 + length], "big") >> 1
+        return number if length <= 4 else 0
+    except (KeyError, TypeError, ValueError, IndexError):
+        return 0
 
 
 def event_of(change: Mapping[str, Any], position: Position) -> ChangeEvent:

@@ -17,6 +17,8 @@ TOO_LARGE = 10334
 _UNAUTHORIZED = frozenset({13, 8000})
 _AUTHENTICATION = 18
 _NOT_REPLICATED = 40573
+_NO_OPERATOR = 168
+_HASH = "$toHashedIndexKey"
 _VERIFY_FAILED = "CERTIFICATE_VERIFY_FAILED"
 _RIGHTS = "grant the role `read` on what is watched (deployment-wide: `readAnyDatabase`)"
 
@@ -65,6 +67,12 @@ def _operation_failure(doing: str, exc: mongo_errors.OperationFailure) -> CdcErr
             f"{doing}: this MongoDB is a standalone server, and change streams need a replica set",
             "start mongod with --replSet rs0 and run rs.initiate() once (one member is enough)",
             "mongodb.not_replicated",
+        )
+    if exc.code == _NO_OPERATOR and _HASH in said:
+        return ConfigError(
+            f"{doing}: this MongoDB cannot divide documents among shards: it does not know {_HASH}",
+            "watcher.shard needs a newer MongoDB (6.0 has it); without it, one watcher reads everything",
+            "mongodb.no_shards",
         )
     return Retryable(f"{doing}: {said}", "see MongoDB's log")
 

@@ -30,6 +30,7 @@ from cdc_cli.errors import PoisonEvent
 from cdc_cli.events import Mark, Position
 from cdc_cli.observe.log import EventLog
 from cdc_cli.settings.models import MongoSettings
+from cdc_cli.settings.shard import Shard
 
 log = EventLog(__name__)
 
@@ -61,6 +62,7 @@ class MongoCapture:
         codec: CodecOptions[Any],
         decode_document: Callable[[bytes], Mapping[str, Any]],
         waited: Callable[[float], object] = lambda _seconds: None,
+        shard: Shard | None = None,
     ) -> None:
         self._client = client
         self._settings = settings
@@ -68,6 +70,7 @@ class MongoCapture:
         self._codec = codec
         self._decode_document = decode_document
         self._waited = waited
+        self._shard = shard
         self._batches: ReadAhead | None = None
         self._pending: Iterator[Mapping[str, Any]] = iter(())
         self._mode = _Mode.FAST
@@ -119,7 +122,7 @@ class MongoCapture:
             "none" if slim else settings.pre_images,
             settings.database is None,
         )
-        reply = cursor.open([stage, match_stage(settings), *([_SLIM] if slim else [])])
+        reply = cursor.open([stage, match_stage(settings, self._shard), *([_SLIM] if slim else [])])
         self._batches, self._alive = ReadAhead(cursor, self._mode is _Mode.FAST), reply.alive
         if self._last is None or (start_at is not None and reply.token):
             self._last = Mark(dict(reply.token or {}), self._previous, start_at, is_event=False)

@@ -17,15 +17,18 @@ from typing import Any
 
 from bson.regex import Regex
 
+from cdc_cli.capture.slice import slice_condition
 from cdc_cli.settings.models import MongoSettings
+from cdc_cli.settings.shard import Shard
 
 SYSTEM_DATABASES = ("admin", "config", "local")
 _GLOB = re.compile(r"(\*+|\?)")
 
 
-def stream_name(settings: MongoSettings) -> str:
-    """What is watched, for people and for the token record: `deployment`, or `database game`."""
-    return "deployment" if settings.database is None else f"database {settings.database}"
+def stream_name(settings: MongoSettings, shard: Shard | None) -> str:
+    """What is watched, for people and for the token record: `deployment`, `database game, shard 1/4`."""
+    whole = "deployment" if settings.database is None else f"database {settings.database}"
+    return whole if shard is None else f"{whole}, shard {shard.text}"
 
 
 def fingerprint(settings: MongoSettings) -> str:
@@ -49,7 +52,7 @@ def filters_text(settings: MongoSettings) -> str:
     return f"collections {collections}; operations {', '.join(sorted(set(settings.operations)))}"
 
 
-def match_stage(settings: MongoSettings) -> dict[str, Any]:
+def match_stage(settings: MongoSettings, shard: Shard | None = None) -> dict[str, Any]:
     """The one `$match` of the stream; the server applies it, so what is filtered costs no network.
 
     `invalidate` always passes: its token is where a stream goes on after its database was dropped. It has no
@@ -64,6 +67,8 @@ def match_stage(settings: MongoSettings) -> dict[str, Any]:
         wanted["ns.coll"] = {"$in": [*(_matcher(name) for name in names), None]}
     elif names:
         wanted["$or"] = _namespaces(names)
+    if shard is not None:
+        wanted |= slice_condition(shard)
     return {"$match": wanted}
 
 

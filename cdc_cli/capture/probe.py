@@ -18,6 +18,7 @@ from cdc_cli.checkpoint.record import decode_cluster_time
 from cdc_cli.errors import Retryable
 from cdc_cli.events import Mark
 from cdc_cli.settings.models import MongoSettings
+from cdc_cli.settings.shard import Shard
 
 _NOT_A_TOKEN = frozenset({9, 15, 40647, 40648, 40649, 50811})
 """What MongoDB 6.0 answers to documents that are no token of any MongoDB: parse errors of several layers."""
@@ -60,12 +61,12 @@ def probe(client: MongoClient[Any], settings: MongoSettings, mark: Mark) -> Prob
     return Probe(Resumable.YES)
 
 
-def now_mark(client: MongoClient[Any], settings: MongoSettings) -> Mark:
+def now_mark(client: MongoClient[Any], settings: MongoSettings, shard: Shard | None = None) -> Mark:
     """The post-batch token of a stream that starts now. Blocks; raises Retryable, Denied, ConfigError."""
     cursor = ChangeCursor(client, settings.database, CodecOptions())
     stage = change_stream_stage(None, None, "default", "none", settings.database is None)
     try:
-        token = cursor.open([stage, match_stage(settings)]).token
+        token = cursor.open([stage, match_stage(settings, shard)]).token
     except PyMongoError as exc:
         raise translate("opening a change stream to learn the token of now", exc) from exc
     finally:

@@ -16,7 +16,7 @@ from cdc_cli.checkpoint.record import shown_time
 from cdc_cli.checkpoint.status import Source
 from cdc_cli.errors import CdcError, ExitCode, Fatal, PositionLost
 from cdc_cli.events import Mark
-from cdc_cli.settings.models import MongoSettings
+from cdc_cli.settings.models import Settings
 
 Time = tuple[int, int]
 
@@ -43,7 +43,7 @@ class Planner:
     """Makes plans; reads the store and MongoDB, writes nothing."""
 
     def __init__(
-        self, store: TokenStore, source: Source, settings: MongoSettings, me: Writer, now: float
+        self, store: TokenStore, source: Source, settings: Settings, me: Writer, now: float
     ) -> None:
         """`now` is the time of this command, in epoch seconds."""
         self._store = store
@@ -98,8 +98,8 @@ class Planner:
         replica_set, cluster_id = self._source.identity()
         target = TokenRecord(
             mark=mark,
-            stream=stream_name(self._settings),
-            fingerprint=fingerprint(self._settings),
+            stream=stream_name(self._settings.mongodb, self._settings.shard),
+            fingerprint=fingerprint(self._settings.mongodb),
             replica_set=replica_set,
             cluster_id=cluster_id,
             saved_at=self._now,

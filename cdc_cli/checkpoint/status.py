@@ -15,6 +15,7 @@ from cdc_cli.checkpoint.record import shown_time
 from cdc_cli.errors import CdcError
 from cdc_cli.events import Mark
 from cdc_cli.settings.models import MongoSettings
+from cdc_cli.settings.shard import Shard
 
 _AHEAD = 60
 """Seconds; a position that much beyond the newest entry of the oplog was saved elsewhere."""
@@ -48,7 +49,7 @@ class Status:
     warnings: list[str]
 
 
-def inspect(store: TokenStore, source: Source, settings: MongoSettings) -> Status:
+def inspect(store: TokenStore, source: Source, settings: MongoSettings, shard: Shard | None) -> Status:
     """Looks at both and changes nothing. MongoDB out of reach is a warning, not an error.
 
     Raises PositionLost for a damaged token; Retryable, Denied when the store cannot be read.
@@ -70,7 +71,7 @@ def inspect(store: TokenStore, source: Source, settings: MongoSettings) -> Statu
             probe = Probe(Resumable.UNKNOWN, "MongoDB could not be asked")
     if oplog and place and place[0] > oplog.last[0] + _AHEAD:
         warnings.append("the position lies in MongoDB's future: nothing is sent until it gets there")
-    known = Belonging(stream_name(settings), fingerprint(settings), *(identity or ("", "")))
+    known = Belonging(stream_name(settings, shard), fingerprint(settings), *(identity or ("", "")))
     return Status(
         store=store.describe(),
         record=record,

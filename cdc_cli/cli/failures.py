@@ -60,7 +60,7 @@ def _alert(session: Session, error: BaseException) -> None:
 
     hint = error.hint if isinstance(error, CdcError) else "the log has the stack trace"
     alert = Alert(
-        settings.name, session.request.command, _code(error), int(exit_code(error)), str(error), hint
+        settings.name, session.request.command, _code(error), int(exit_code(error)), str(error), hint, session.shard
     )
     Webhook(settings.alerts.webhook.get_secret_value(), session.clean, session.clock).send(alert)
 

@@ -41,6 +41,10 @@ SetOpt = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override one key: --set syncer.workers=16. Repeatable."),
 ]
+ShardOpt = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="One of N watchers that share the documents (watcher.shard)."),
+]
 OutputOpt = Annotated[
     OutputFormat,
     typer.Option("--output", "-o", envvar="CDC_OUTPUT", help="What stdout gets."),

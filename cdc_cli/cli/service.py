@@ -45,6 +45,7 @@ def _run(session: Session, names: Sequence[str]) -> None:
     from cdc_cli.workers.runtime import tune_collector
     from cdc_cli.workers.supervisor import Supervisor
 
+    _refuse_shard(session)
     failpoints.arm(session.request.environment.get(failpoints.VARIABLE, ""))
     with ExitStack() as stack:
         container = stack.enter_context(wire(session.settings, session.stop))
@@ -61,6 +62,18 @@ def _run(session: Session, names: Sequence[str]) -> None:
         for service in services:
             service.spawn(supervisor)
         supervisor.run()
+
+
+def _refuse_shard(session: Session) -> None:
+    """`cdc run` is the whole pipeline; with a shard it would leave documents out without a word."""
+    from cdc_cli.errors import ConfigError
+
+    if session.request.command == "run" and session.settings.shard is not None:
+        raise ConfigError(
+            f"cdc run handles all documents, but watcher.shard is {session.settings.shard.text}",
+            "run `cdc watch --shard i/n` once for each shard, and `cdc sync`; or leave watcher.shard out",
+            "config.conflict",
+        )
 
 
 def _service(container: Container, name: str) -> Service:
@@ -83,6 +96,7 @@ def _serve(session: Session, stack: ExitStack, container: Container, services: S
         return {
             "name": session.settings.name,
             "command": session.request.command,
+            "shard": session.shard or None,
             "alive": health.is_alive,
             "ready": health.is_ready,
             "checks": {**health.loops(), **health.checks()},
@@ -90,9 +104,17 @@ def _serve(session: Session, stack: ExitStack, container: Container, services: S
             "counters": counters.snapshot(),
         }
 
-    server = StatusServer(session.settings.http.bind, Pages(health, lambda: render(counters, gauges), status))
+    pages = Pages(health, lambda: render(counters, gauges) + _shard_info(session.shard), status)
+    server = StatusServer(session.settings.http.bind, pages)
     server.start()
     stack.callback(server.close)
+
+
+def _shard_info(shard: str) -> str:
+    """The metric that tells the share of a watcher; nothing when it has none."""
+    meaning = "the share of the documents that this watcher has"
+    head = f"# HELP cdc_shard_info {meaning}\n# TYPE cdc_shard_info gauge\n"
+    return f'{head}cdc_shard_info{{shard="{shard}"}} 1\n' if shard else ""
 
 
 def _tell(session: Session, error: BaseException) -> None:

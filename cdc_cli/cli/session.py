@@ -82,6 +82,12 @@ class Session:
         return self._loaded.settings if self._loaded else None
 
     @property
+    def shard(self) -> str:
+        """The shard of a watcher, empty for one without and for other commands."""
+        settings = self.known_settings
+        return (settings.watcher.shard or "") if settings and self.request.command == "watch" else ""
+
+    @property
     def loaded(self) -> Loaded:
         """The settings with their origins and warnings."""
         if self._loaded is None:
@@ -201,6 +207,7 @@ def _logging(session: Session) -> ExitStack:
         command=request.command,
         clean=session.clean,
         environment=request.environment,
+        shard=session.shard,
     )
     stack = ExitStack()
     stack.enter_context(logging_to(sys.stderr, options, session.clock))

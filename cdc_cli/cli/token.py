@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cdc_cli.cli.options import ConfigOpt, OutputOpt, SetOpt, VerboseOpt, YesOpt
+from cdc_cli.cli.options import ConfigOpt, OutputOpt, SetOpt, ShardOpt, VerboseOpt, YesOpt
 from cdc_cli.cli.output import OutputFormat
+from cdc_cli.cli.shards import shards_of, with_shard
 
 app = typer.Typer(help="Show the resume token, set it, undo that.", no_args_is_help=True)
 
@@ -30,6 +31,10 @@ DatetimeOpt = Annotated[
     str | None,
     typer.Option("--to-datetime", metavar="T", help="Go on at an ISO-8601 time (UTC without a zone)."),
 ]
+ShardsOpt = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="Of one of N shards (watcher.shard); */N for a line about each."),
+]
 ClearOpt = Annotated[
     bool, typer.Option("--clear", help="Forget the token: start at watcher.start_from. The default.")
 ]
@@ -37,6 +42,7 @@ ClearOpt = Annotated[
 
 @app.command()
 def show(
+    shard: ShardsOpt = None,
     config: ConfigOpt = None,
     set_: SetOpt = None,
     output: OutputOpt = OutputFormat.TEXT,
@@ -47,8 +53,13 @@ def show(
     from cdc_cli.cli import token_run
     from cdc_cli.cli.session import open_session
 
-    with open_session("token.show", config=config, overrides=set_, output=output, verbose=verbose) as session:
-        token_run.show(session, full)
+    shards, single = shards_of(shard)
+    overrides, command = with_shard(set_, single), "token.show"
+    with open_session(command, config=config, overrides=overrides, output=output, verbose=verbose) as session:
+        if shards:
+            token_run.show_all(session, shards)
+        else:
+            token_run.show(session, full)
 
 
 @app.command()
@@ -60,6 +71,7 @@ def reset(
     yes: YesOpt = False,
     reason: ReasonOpt = "",
     force: ForceOpt = None,
+    shard: ShardOpt = None,
     config: ConfigOpt = None,
     set_: SetOpt = None,
     output: OutputOpt = OutputFormat.TEXT,
@@ -76,13 +88,14 @@ def reset(
         raise typer.BadParameter("give one of --to-now, --to-oldest, --to-datetime and --clear")
     target = "now" if to_now else "oldest" if to_oldest else to_datetime
     consent = token_run.Consent(yes, reason, force is Force.LEASE)
-    command = "token.reset"
-    with open_session(command, config=config, overrides=set_, output=output, verbose=verbose) as session:
+    overrides, command = with_shard(set_, shard), "token.reset"
+    with open_session(command, config=config, overrides=overrides, output=output, verbose=verbose) as session:
         token_run.reset(session, target, consent)
 
 
 @app.command()
 def history(
+    shard: ShardOpt = None,
     config: ConfigOpt = None,
     set_: SetOpt = None,
     output: OutputOpt = OutputFormat.TEXT,
@@ -92,8 +105,8 @@ def history(
     from cdc_cli.cli import token_run
     from cdc_cli.cli.session import open_session
 
-    command = "token.history"
-    with open_session(command, config=config, overrides=set_, output=output, verbose=verbose) as session:
+    overrides, command = with_shard(set_, shard), "token.history"
+    with open_session(command, config=config, overrides=overrides, output=output, verbose=verbose) as session:
         token_run.history(session)
 
 
@@ -103,6 +116,7 @@ def restore(
     yes: YesOpt = False,
     reason: ReasonOpt = "",
     force: ForceOpt = None,
+    shard: ShardOpt = None,
     config: ConfigOpt = None,
     set_: SetOpt = None,
     output: OutputOpt = OutputFormat.TEXT,
@@ -113,6 +127,6 @@ def restore(
     from cdc_cli.cli.session import open_session
 
     consent = token_run.Consent(yes, reason, force is Force.LEASE)
-    command = "token.restore"
-    with open_session(command, config=config, overrides=set_, output=output, verbose=verbose) as session:
+    overrides, command = with_shard(set_, shard), "token.restore"
+    with open_session(command, config=config, overrides=overrides, output=output, verbose=verbose) as session:
         token_run.restore(session, number, consent)

@@ -6,7 +6,7 @@ import datetime
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from cdc_cli.checkpoint.status import inspect
 from cdc_cli.checkpoint.stores import make_store
 from cdc_cli.cli import token_text as text
 from cdc_cli.cli.session import Session
+from cdc_cli.settings.shard import Shard
 
 
 class Consent(NamedTuple):
@@ -47,14 +48,13 @@ class Desk:
     def planner(self) -> Planner:
         """Plans of this process, now."""
         me = Writer(socket.gethostname(), os.getpid(), __version__)
-        mongodb = self.session.settings.mongodb
-        return Planner(self.store, self.source, mongodb, me, self.session.clock.time())
+        return Planner(self.store, self.source, self.session.settings, me, self.session.clock.time())
 
 
 def show(session: Session, full: bool) -> None:
     """Exit code 0 also without a token; raises PositionLost (80) for a damaged one."""
     with _desk(session) as desk:
-        status = inspect(desk.store, desk.source, session.settings.mongodb)
+        status = inspect(desk.store, desk.source, session.settings.mongodb, session.settings.shard)
     now, verdict = session.clock.time(), status.probe.verdict.value
     session.output.text(session.clean(text.status_text(status, now, full, desk.start_from)))
     session.output.result(
@@ -62,6 +62,25 @@ def show(session: Session, full: bool) -> None:
         summary={"stored": status.record is not None, "resumable": verdict},
         ok=verdict != "no" and not ({"deployment", "stream"} & set(status.mismatches)),
     )
+
+
+def show_all(session: Session, shards: Sequence[Shard]) -> None:
+    """A line about each shard, and the earliest position. The answer is no when one of them has no token.
+
+    Asks the store only. Raises what `show` raises.
+    """
+    rows: list[text.ShardRow] = []
+    for shard in shards:
+        store = make_store(session.settings.for_shard(shard), session.clock, session.stop.wait)
+        try:
+            rows.append(text.ShardRow(shard, store.load(), store.holder()))
+        finally:
+            store.release()
+    now = session.clock.time()
+    session.output.text(text.shards_text(rows, now))
+    found = text.shards_json(rows, now)
+    summary = {"stored": sum(row.record is not None for row in rows), "earliest": found["earliest"]}
+    session.output.result(found, summary=summary, ok=all(row.record is not None for row in rows))
 
 
 def history(session: Session) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson import json_util
 
@@ -15,6 +15,7 @@ from cdc_cli.checkpoint.holder import name
 from cdc_cli.checkpoint.record import shown_time
 from cdc_cli.checkpoint.status import Status
 from cdc_cli.events import Mark
+from cdc_cli.settings.shard import Shard
 
 _YEAR = 365 * 86_400
 
@@ -121,6 +122,49 @@ def status_text(status: Status, now: float, full: bool, start_from: str) -> str:
     return _aligned(rows + [("warning", text) for text in status.warnings])
 
 
+class ShardRow(NamedTuple):
+    """A shard with its token and the watcher that holds it."""
+
+    shard: Shard
+    record: TokenRecord | None
+    holder: Writer | None
+
+
+def shards_json(rows: Sequence[ShardRow], now: float) -> dict[str, Any]:
+    """`cdc token show --shard '*/n' -o json`."""
+    earliest = _earliest(rows)
+    shards = [
+        {
+            "shard": shard.text,
+            "stored": record is not None,
+            "record": record_json(record) if record else None,
+            "age_seconds": round(now - place[0], 3) if record and (place := shown_time(record.mark)) else None,
+            "holder": writer_json(holder),
+        }
+        for shard, record, holder in rows
+    ]
+    return {"shards": shards, "earliest": iso(earliest)}
+
+
+def shards_text(rows: Sequence[ShardRow], now: float) -> str:
+    """`cdc token show --shard '*/n'`."""
+    table = [("SHARD", "POSITION", "AGE", "SAVED", "WRITER")]
+    for shard, record, holder in rows:
+        place = shown_time(record.mark) if record else None
+        age = span(now - place[0]) if place else ""
+        where, saved = (_where(record.mark), f"{span(now - record.saved_at)} ago") if record else ("no token", "")
+        table.append((shard.text, where, age, saved, name(holder) if holder else "nobody right now"))
+    earliest = _earliest(rows)
+    return _table(table) + (f"\n\nearliest position: {iso(earliest)}" if earliest is not None else "")
+
+
+def _earliest(rows: Sequence[ShardRow]) -> int | None:
+    """Epoch seconds; None unless every token tells its time."""
+    places = [shown_time(row.record.mark) if row.record else None for row in rows]
+    known = [place[0] for place in places if place]
+    return min(known) if len(known) == len(places) else None
+
+
 def plan_json(plan: Plan, executed: bool, undo: int, start_from: str) -> dict[str, Any]:
     """`cdc token reset|restore -o json`."""
     return {
@@ -177,11 +221,14 @@ def history_text(entries: Sequence[HistoryEntry]) -> str:
     for number, record in ((entry.number, entry.record) for entry in entries):
         saved, by = iso(record.saved_at) or "", name(record.writer)
         rows.append((str(number), _where(record.mark), saved, by, record.reason))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
-        for row in rows
-    )
+    return _table(rows)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns, each as wide as its widest cell; the first row is the heading."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _record_rows(

@@ -34,6 +34,7 @@ class Alert:
     exit_code: int
     message: str
     hint: str
+    shard: str = ""
 
 
 class Webhook:
@@ -60,12 +61,14 @@ class Webhook:
         return not failures
 
     def _body(self, alert: Alert) -> bytes:
-        where = f"{alert.service} ({alert.command}) on {socket.gethostname()}"
+        command = f"{alert.command}, shard {alert.shard}" if alert.shard else alert.command
+        where = f"{alert.service} ({command}) on {socket.gethostname()}"
         fields: Mapping[str, object] = {
             "text": f"cdc stopped: {where}: {alert.message}",
             "time": timestamp(self._clock.time()),
             "service": alert.service,
             "command": alert.command,
+            **({"shard": alert.shard} if alert.shard else {}),
             "host": socket.gethostname(),
             "code": alert.code,
             "exit_code": alert.exit_code,

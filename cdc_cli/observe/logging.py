@@ -39,7 +39,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """What is logged, how, by whom. `clean` removes secrets; `service` is the `name` of the configuration."""
+    """What is logged, how, by whom. `clean` removes secrets; `service` is the `name` of the configuration.
+
+    `shard` is that of a watcher, empty when there is none.
+    """
 
     level: Level
     format: Format
@@ -47,6 +50,7 @@ class LogOptions:
     command: str
     clean: Clean
     environment: Mapping[str, str] = field(default_factory=dict)
+    shard: str = ""
 
 
 @contextmanager
@@ -82,6 +86,8 @@ def _formatter(stream: TextIO, options: LogOptions) -> logging.Formatter:
         "service.instance.id": f"{socket.gethostname()}:{os.getpid()}",
         "cdc.command": options.command,
     }
+    if options.shard:
+        about["cdc.shard"] = options.shard
     return JsonFormat(options.clean, about)
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
+from cdc_cli.settings.shard import PATTERN, Shard, checked, parse_shard
 from cdc_cli.settings.units import Duration, Size
 
 MiB = 1 << 20
@@ -188,6 +189,8 @@ class WatcherSettings(Section):
     on_oversized_event: Literal["dead_letter", "fail"] = "dead_letter"
     """When an event is larger than Kafka takes; one over MongoDB's own 16 MB is read without its document first."""
     max_in_flight: InFlightSettings = InFlightSettings()
+    shard: Annotated[str, Field(pattern=PATTERN), AfterValidator(checked)] | None = None
+    """i/n = one of n watchers, each with its share of the documents and a token of its own; null = all documents."""
     heartbeat: Duration = 10.0
     """How often the token is saved on a quiet stream."""
     standby: bool = False
@@ -320,6 +323,16 @@ class Settings(Section):
     def dead_letter_topic(self) -> str:
         """The topic that keeps what could not be processed."""
         return self.dead_letter.topic.replace("{name}", self.name)
+
+    @property
+    def shard(self) -> Shard | None:
+        """The share of this watcher, None = all documents."""
+        return None if self.watcher.shard is None else parse_shard(self.watcher.shard)
+
+    def for_shard(self, shard: Shard | None) -> Settings:
+        """The same for another shard."""
+        watcher = self.watcher.model_copy(update={"shard": shard and shard.text})
+        return self.model_copy(update={"watcher": watcher})
 
     @property
     def redis_prefix(self) -> str:

@@ -131,7 +131,7 @@ def _refuse_foreign(differences: Mapping[str, str]) -> None:
         if kind in differences:
             raise ConfigError(
                 differences[kind],
-                "point token_store or mongodb at the right one; `cdc token show` tells whose token it is, "
-                "`cdc token reset` starts anew",
+                "point token_store, mongodb or watcher.shard at the right one; `cdc token show` tells whose token it "
+                "is, `cdc token reset` starts anew",
                 "token.foreign",
             )

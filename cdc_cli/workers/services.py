@@ -94,6 +94,7 @@ class WatchService:
         topics: Collection[str],
         identify: Callable[[], Belonging],
         filters: str,
+        check_siblings: Callable[[bool], None],
         start_from: str,
         standby: bool,
         shutdown_timeout: float,
@@ -109,6 +110,7 @@ class WatchService:
         self._topics = topics
         self._identify = identify
         self._filters = filters
+        self._check_siblings = check_siblings
         self._start_from = start_from
         self._flush_seconds = shutdown_timeout * _FLUSHING
         self._starter = starter
@@ -119,6 +121,7 @@ class WatchService:
         belongs = self._starter("connecting to MongoDB", self._identify)
         self._starter("taking the token store", self._take_store)
         stored = self._starter("loading the resume token", lambda: self._checkpointer.load(belongs, self._filters))
+        self._starter("looking for the tokens of other shards", lambda: self._check_siblings(stored is None))
         if stored is None:
             log.warn(
                 "token.none",

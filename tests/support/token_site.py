@@ -40,7 +40,7 @@ class Site:
             replica_set, cluster_id = source.identity()
             record = TokenRecord(
                 mark=source.now(),
-                stream=stream_name(settings),
+                stream=stream_name(settings, self.settings.shard),
                 fingerprint=fingerprint(settings),
                 replica_set=replica_set,
                 cluster_id=cluster_id,

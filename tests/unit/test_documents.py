@@ -209,7 +209,7 @@ def test_every_variable_that_is_named_exists(document: Path) -> None:
 def test_the_metrics_are_those_of_the_program() -> None:
     documented = set(re.findall(r"`(cdc_[a-z_]+)(?:\{\w+\})?`", section("Health and metrics")))
     gauges = set(re.findall(r'Gauge\("(cdc_[a-z_]+)"', source()))
-    assert documented == {public.metric for public in METRICS.values()} | gauges | {"cdc_build_info"}
+    assert documented == {public.metric for public in METRICS.values()} | gauges | {"cdc_build_info", "cdc_shard_info"}
 
 
 def test_the_reasons_of_skipped_events_are_those_of_the_program() -> None:

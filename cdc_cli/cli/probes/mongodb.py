@@ -24,13 +24,13 @@ def probe(settings: Settings, seconds: float) -> Answer:
     try:
         with pymongo.timeout(limit), _client(mongodb, limit) as client:
             identity = identify(client)
-            now_mark(client, mongodb)
+            now_mark(client, mongodb, settings.shard)
             version = client.server_info()["version"]
             warnings = _images(client, mongodb)
     except Exception as exc:
         raise translate("connecting to MongoDB", exc) from exc
     where = "sharded cluster" if identity.replica_set == "sharded" else f"replica set {identity.replica_set}"
-    return Answer(f"{version}, {where}; a change stream on {stream_name(mongodb)} opens", warnings)
+    return Answer(f"{version}, {where}; a change stream on {stream_name(mongodb, settings.shard)} opens", warnings)
 
 
 def _client(mongodb: MongoSettings, limit: float) -> MongoClient[Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
+from cdc_cli.checkpoint.siblings import token_path
 from cdc_cli.cli.probes import Answer
 from cdc_cli.errors import ConfigError
 from cdc_cli.settings.models import Settings
@@ -12,7 +12,7 @@ from cdc_cli.settings.models import Settings
 
 def probe(settings: Settings, seconds: float) -> Answer:
     """Looks at the folder, or at its nearest parent that exists. Raises ConfigError."""
-    file = Path(settings.token_store.file.path)
+    file = token_path(settings, settings.shard)
     folder = next(parent for parent in file.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(

@@ -161,6 +161,7 @@ class Life:
             (),
             lambda: _BELONGING,
             "",
+            lambda is_first_start: None,
             world.plan.start_from,
             False,
             SHUTDOWN,

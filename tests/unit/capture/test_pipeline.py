@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cdc_cli.capture.pipeline import filters_text, fingerprint, match_stage, matches, stream_name
 from cdc_cli.settings.models import MongoSettings
+from cdc_cli.settings.shard import Shard
 
 names = st.text(st.sampled_from("ab.*?[]^$\\\n é"), min_size=1, max_size=8)
 
@@ -20,8 +21,9 @@ def _settings(**fields: Any) -> MongoSettings:
 
 
 def test_the_stream_is_named_after_what_is_watched() -> None:
-    assert stream_name(_settings(database="game")) == "database game"
-    assert stream_name(_settings()) == "deployment"
+    assert stream_name(_settings(database="game"), None) == "database game"
+    assert stream_name(_settings(), None) == "deployment"
+    assert stream_name(_settings(database="game"), Shard(1, 4)) == "database game, shard 1/4"
 
 
 @pytest.mark.parametrize(

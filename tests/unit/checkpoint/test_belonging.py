@@ -27,6 +27,7 @@ def _kinds(**other: Any) -> list[str]:
         ({}, []),
         ({"fingerprint": "ffff"}, ["fingerprint"]),
         ({"stream": "deployment", "fingerprint": "ffff"}, ["stream"]),
+        ({"stream": "database game, shard 1/4"}, ["stream"]),
         ({"replica_set": "rs1"}, ["deployment"]),
         ({"cluster_id": "f" * 24, "stream": "deployment"}, ["deployment", "stream"]),
         ({"cluster_id": "", "replica_set": ""}, []),
