@@ -19,7 +19,9 @@ from tests.support.cdc_process import CdcProcess
 
 LOG, READY, COUNTER, EXIT = "log", "readyz", "counter", "exit"
 _EVERY = 0.2
-_TIMEOUT = 0.6
+_FINE = 200
+_TIMEOUT = 1.0
+"""Of a look at a page; that of Kubernetes."""
 _LEVELS = frozenset({"warn", "error"})
 _NO_SIGN = frozenset({"event.dead_lettered"})
 REBALANCES = "cdc_rebalances_total"
@@ -111,12 +113,13 @@ class State:
             self._has_ended = True
             return [Sign(now, name, EXIT, f"exit code {code}")]
         found = []
-        is_ready = _get(probed.port, "/readyz") is not None
+        code = _get(probed.port, "/readyz").code
+        is_ready = code == _FINE
         if self._was_ready and not is_ready and probed.process.exit_code is None:
-            found.append(Sign(now, name, READY, "not ready"))
+            found.append(Sign(now, name, READY, f"answers {code}" if code else "does not answer"))
         self._was_ready = is_ready
         if is_ready:
-            found += [Sign(now, name, COUNTER, moved) for moved in self._moved(_get(probed.port, "/metrics") or "")]
+            found += [Sign(now, name, COUNTER, moved) for moved in self._moved(_get(probed.port, "/metrics").body)]
         return found
 
     def _moved(self, page: str) -> list[str]:
@@ -147,15 +150,20 @@ def total(page: str, metric: str) -> float:
     return sum(float(value) for _, _, value in lines)
 
 
-def _get(port: int, path: str) -> str | None:
-    """The page when the answer is 200; None also when there is no answer in time."""
+class Page(NamedTuple):
+    """An answer; the code is 0 when there was none in time."""
+
+    code: int
+    body: str = ""
+
+
+def _get(port: int, path: str) -> Page:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
-        body = answer.read().decode()
-        return body if answer.status == 200 else None
+        return Page(answer.status, answer.read().decode())
     except (OSError, http.client.HTTPException):
-        return None
+        return Page(0)
     finally:
         connection.close()

@@ -11,7 +11,7 @@ import pytest
 from tests.faults.longrun.evidence import Event, Letter, never_sent, out_of_order, token_ahead
 from tests.faults.longrun.judge import Planted, unaccounted
 from tests.faults.longrun.plan import DECK, LINKS, NETWORK, Fault, episodes, expanded, name_of, setting
-from tests.faults.longrun.signs import COUNTER, EXIT, LOG, READY, REBALANCES, Probed, Sign, State, sign_of, total
+from tests.faults.longrun.signs import COUNTER, EXIT, LOG, READY, REBALANCES, Page, Probed, Sign, State, sign_of, total
 from tests.faults.longrun.times import Times, first_sign, rows, summary, table
 from tests.support.witness import AtWatchKill, Seen
 
@@ -66,7 +66,7 @@ def test_a_counter_is_the_sum_over_its_labels() -> None:
 
 
 def test_what_the_pages_and_the_end_of_a_process_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    pages: dict[str, str | None] = {"/readyz": None, "/metrics": "cdc_retries_total 1\n"}
+    pages = {"/readyz": Page(503), "/metrics": Page(200, "cdc_retries_total 1\n")}
     monkeypatch.setattr("tests.faults.longrun.signs._get", lambda port, path: pages[path])
     process: Any = SimpleNamespace(exit_code=None)
     probed, state = Probed(process, 1), State()
@@ -75,14 +75,18 @@ def test_what_the_pages_and_the_end_of_a_process_tell(monkeypatch: pytest.Monkey
         return [(sign.kind, sign.text) for sign in state.look("sync 1", probed, 5.0)]
 
     assert look() == []  # it is starting: not ready yet
-    pages["/readyz"] = "ok"
+    pages["/readyz"] = Page(200)
     assert look() == []  # the first look only tells how the counters stand
-    pages["/metrics"] = "cdc_retries_total 3\n"
+    pages["/metrics"] = Page(200, "cdc_retries_total 3\n")
     assert look() == [(COUNTER, "cdc_retries_total")]
     assert look() == []
-    pages["/readyz"] = None
-    assert look() == [(READY, "not ready")]
+    pages["/readyz"] = Page(503)
+    assert look() == [(READY, "answers 503")]
     assert look() == []
+    pages["/readyz"] = Page(200)
+    assert look() == []
+    pages["/readyz"] = Page(0)
+    assert look() == [(READY, "does not answer")]
     process.exit_code = 80
     assert look() == [(EXIT, "exit code 80")]
     assert look() == []
