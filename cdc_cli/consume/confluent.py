@@ -26,6 +26,8 @@ _T = TypeVar("_T")
 log = EventLog(__name__)
 
 _LOOK_FOR_TOPICS_EVERY = 10.0
+_LOOK_FOR_PARTITIONS_EVERY = 30.0
+"""Seconds until partitions that were added to a topic are read; the driver's own five minutes are a standstill."""
 _TIMEOUT = 15.0
 _COMMIT_SECONDS = 5.0
 _CONNECT_SECONDS = 8.0
@@ -73,6 +75,7 @@ class ConfluentConsumer:
             "session.timeout.ms": int(settings.consumer.session_timeout * 1000),
             "heartbeat.interval.ms": min(3000, int(settings.consumer.session_timeout * 250)),
             "max.poll.interval.ms": int(settings.consumer.max_poll_interval * 1000),
+            "topic.metadata.refresh.interval.ms": int(_LOOK_FOR_PARTITIONS_EVERY * 1000),
             "queued.max.messages.kbytes": 16 * 1024,
             "fetch.wait.max.ms": 250,
             "reconnect.backoff.max.ms": 2_000,

@@ -30,6 +30,8 @@ _T = TypeVar("_T")
 log = EventLog(__name__)
 
 _LOOK_FOR_TOPICS_EVERY = 10.0
+_LOOK_FOR_PARTITIONS_EVERY = 30.0
+"""Seconds until partitions that were added to a topic are read; the driver's own five minutes are a standstill."""
 _MOVED_ON = (
     kafka_errors.CommitFailedError,
     kafka_errors.IllegalGenerationError,
@@ -88,6 +90,7 @@ class KafkaPythonConsumer:
             "session_timeout_ms": int(settings.consumer.session_timeout * 1000),
             "heartbeat_interval_ms": min(3000, int(settings.consumer.session_timeout * 250)),
             "max_poll_interval_ms": int(settings.consumer.max_poll_interval * 1000),
+            "metadata_max_age_ms": int(_LOOK_FOR_PARTITIONS_EVERY * 1000),
             "fetch_max_bytes": 16 << 20,
             "max_partition_fetch_bytes": 2 << 20,
             "fetch_max_wait_ms": 250,

@@ -50,6 +50,23 @@ def test_seek_moves_a_running_partition_back_and_forth(consuming: Consuming) -> 
     assert member.values(topic) == [b"new"]
 
 
+def test_partitions_added_to_a_topic_are_soon_assigned_and_read(
+    consuming: Consuming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where keys have moved to them, what is not read there is missing until it is."""
+    module = "confluent" if consuming.driver == "confluent" else "kafka_python"
+    monkeypatch.setattr(f"cdc_cli.consume.{module}._LOOK_FOR_PARTITIONS_EVERY", 1.0)
+    topic = consuming.create("a", 1)
+    member = joined(consuming, topic, 1)
+    member.seek(0)
+    consuming.admin.add_partitions(topic, 3)
+    consuming.admin.produce(topic, numbers(0, 5), 2)
+    until(lambda: member.assigned == all_of(topic, 3), member)
+    member.seek(0)
+    until(lambda: len(member.values(topic)) == 5, member)
+    assert [r.value for r in member.records[Partition(topic, 2)]] == numbers(0, 5)
+
+
 @pytest.mark.requirement("R4.3")
 def test_records_come_as_raw_bytes_whatever_they_hold(consuming: Consuming) -> None:
     topic = consuming.create("a", 1)

@@ -40,6 +40,16 @@ class KafkaSite:
         self._admin.delete_topics([topic])
         eventually(lambda: topic not in self._admin.list_topics())
 
+    def add_partitions(self, topic: str, total: int) -> None:
+        """Returns when the broker tells everybody of them."""
+
+        def known() -> bool:
+            with Topics(self.bootstrap) as topics:
+                return len(topics.partitions([topic])) == total
+
+        self._admin.create_partitions({topic: total})
+        eventually(known)
+
     def exists(self, topic: str) -> bool:
         return topic in self._admin.list_topics()
 
