@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.faults.longrun.merge import merged
 from tests.faults.longrun.plan import expanded
 from tests.faults.longrun.run import LongRun, Options
 from tests.faults.longrun.site import Site
@@ -28,9 +29,13 @@ def main() -> int:
     parser.add_argument("--store", default="", help="redis or file; the seed chooses when not given")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, for machines")
     parser.add_argument("--plan", type=int, metavar="N", help="only print the plan of the seed: its first N episodes")
+    parser.add_argument("--merge", type=Path, nargs="+", metavar="FILE", help="only add up what --json wrote")
     parser.add_argument("--only", default="", help="names of faults, with commas between: 'kill sync,kafka reset'")
     options = parser.parse_args()
     only = [name.strip() for name in options.only.split(",") if name.strip()]
+    if options.merge:
+        print(merged(options.merge))
+        return 0
     if options.plan is not None:
         print("\n".join(expanded(options.seed, options.plan, options.client, options.store, only)))
         return 0

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.faults.longrun.evidence import Event, Letter, never_sent, out_of_order, token_ahead
+from tests.faults.longrun.figures import Figures
 from tests.faults.longrun.judge import Planted, unaccounted
+from tests.faults.longrun.merge import merged
 from tests.faults.longrun.plan import DECK, LINKS, NETWORK, Fault, episodes, expanded, name_of, setting
 from tests.faults.longrun.signs import COUNTER, EXIT, LOG, READY, REBALANCES, Page, Probed, Sign, State, sign_of, total
 from tests.faults.longrun.times import Times, first_sign, rows, summary, table
@@ -172,3 +176,18 @@ def test_what_was_planted_must_be_among_the_dead_letters_and_nothing_else_may() 
     assert wrong(*junk) == [["oversized 4"]]
     stranger = Letter(LETTERS, 3, b'{"_id":"a player"}', "3")
     assert wrong(*junk, large, stranger) == [[stranger]]
+
+
+def test_runs_are_added_up_from_what_each_wrote_for_machines(tmp_path: Path) -> None:
+    files = []
+    for seed, seconds in ((1, 2.0), (2, 4.0)):
+        times = [Times("kill sync", 0.5, EXIT, seconds)]
+        figures = Figures(seed, changes=10, faults=Counter({"kill sync": 1}), times=times)
+        if seed == 2:
+            figures.fail("something")
+        files.append(tmp_path / f"{seed}.json")
+        files[-1].write_text(json.dumps(figures.to_json()))
+    told = merged(files)
+    assert "failed                                    2\n" in told
+    assert "changes in MongoDB                        20\n" in told
+    assert "kill sync                 2        0    0.5    0.5    0.5  exit                4.0    4.0    4.0" in told
