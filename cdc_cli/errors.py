@@ -28,6 +28,10 @@ class ExitCode(IntEnum):
     FORCED_TERM = 143
 
 
+class Terminated(KeyboardInterrupt):
+    """A command that drains nothing was ended by SIGTERM; everywhere else the same as Ctrl-C."""
+
+
 class CdcError(Exception):
     """The base: a sentence for the operator, a stable `code` for machines, and the next step as `hint`."""
 

@@ -83,10 +83,13 @@ def _run(session: Session, changes: int | None, seconds: float | None, keep: boo
     with (
         quiet_drivers(),
         gone_in_time(session.stop, lambda: _LONGEST_STOP, leave=lambda code: abort(folder, code)),
-        stop_on_signals(session.stop, leave=lambda code: abort(folder, code)),
+        stop_on_signals(session.stop, leave=lambda code: abort(folder, code)) as heard,
         view_on(sys.stderr, environment, out.is_interactive, out.note, session.clock) as view,
     ):
-        return run_demo(folder, Wishes(changes, seconds, keep), view, session.clock, session.stop)
+        try:
+            return run_demo(folder, Wishes(changes, seconds, keep), view, session.clock, session.stop)
+        except KeyboardInterrupt:
+            raise heard.interruption from None
 
 
 def _print(session: Session, report: Report, keep: bool) -> None:

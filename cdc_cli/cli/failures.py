@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from cdc_cli.errors import CdcError, ConfigError, ExitCode, TryLater
+from cdc_cli.errors import CdcError, ConfigError, ExitCode, Terminated, TryLater
 from cdc_cli.observe.log import EventLog
 from cdc_cli.settings.findings import InvalidConfig
 
@@ -20,6 +20,8 @@ def exit_code(error: BaseException) -> ExitCode:
     """The one classifier: the class of the error decides; what is not ours is a bug of ours."""
     if isinstance(error, CdcError):
         return ExitCode(error.exit_code)
+    if isinstance(error, Terminated):
+        return ExitCode.FORCED_TERM
     return ExitCode.FORCED_INT if isinstance(error, KeyboardInterrupt) else ExitCode.BUG
 
 

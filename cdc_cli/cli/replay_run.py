@@ -23,13 +23,15 @@ from cdc_cli.workers.signals import stop_on_signals
 
 
 def run(session: Session, asked: Asked, execute: bool, allow_partial: bool) -> None:
-    """Ends with 1 when the plan cannot cover the request or something failed, with 130 when interrupted."""
-    with stop_on_signals(session.stop), wire(session.settings, session.stop) as container:
+    """Ends with 1 when the plan cannot cover the request or something failed, with 130 or 143 when interrupted."""
+    with stop_on_signals(session.stop) as heard, wire(session.settings, session.stop) as container:
         try:
             code = _Run(session, asked, container.get(ReplayTools)).go(execute, allow_partial)
         except Stopped:
             session.output.note("interrupted: nothing was applied")
             code = ExitCode.FORCED_INT
+    if code is ExitCode.FORCED_INT:
+        code = heard.exit_code
     if code is not ExitCode.OK:
         raise typer.Exit(int(code))
 

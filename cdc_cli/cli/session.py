@@ -188,7 +188,15 @@ def _prepare(session: Session, stack: ExitStack, needs_config: bool) -> None:
         logs.close()
         stack.enter_context(_logging(session))
         for warning in session.loaded.warnings:
-            log.warn("config.warning", "%s", warning.text, code=warning.code)
+            if _is_for_a_person(session.request):
+                session.output.note(warning.text)
+            else:
+                log.warn("config.warning", "%s", warning.text, code=warning.code)
+
+
+def _is_for_a_person(request: Request) -> bool:
+    """Whether somebody at a terminal reads what this command says; `logging.format` is about services."""
+    return not request.is_service and sys.stderr.isatty()
 
 
 def _logging(session: Session) -> ExitStack:
@@ -199,7 +207,7 @@ def _logging(session: Session) -> ExitStack:
     level = request.log_level.value if request.log_level else None
     if level is None:
         level = (settings.logging.level if settings else "info") if request.is_service else "warn"
-    form = request.log_format.value if request.log_format else None
+    form = request.log_format.value if request.log_format else "console" if _is_for_a_person(request) else None
     options = LogOptions(
         level=level,  # type: ignore[arg-type]
         format=form or (settings.logging.format if settings else "auto"),  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from cdc_cli.errors import ExitCode, Terminated
 from cdc_cli.observe.log import EventLog
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -23,8 +24,24 @@ _END = b"\0"
 log = EventLog(__name__)
 
 
+class Heard:
+    """Which signal came first, for commands that end by it with a code of their own."""
+
+    def __init__(self) -> None:
+        self.first: int | None = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode.FORCED_TERM if self.first == signal.SIGTERM else ExitCode.FORCED_INT
+
+    @property
+    def interruption(self) -> KeyboardInterrupt:
+        """What to raise."""
+        return Terminated() if self.first == signal.SIGTERM else KeyboardInterrupt()
+
+
 @contextmanager
-def stop_on_signals(stop: threading.Event, leave: Callable[[int], Any] = os._exit) -> Iterator[None]:
+def stop_on_signals(stop: threading.Event, leave: Callable[[int], Any] = os._exit) -> Iterator[Heard]:
     """While inside: the first signal sets `stop`, the second one leaves with 130 (INT) or 143 (TERM).
 
     Works whatever the main thread is doing. On exit the former handlers are back. Outside the main thread of
@@ -32,16 +49,17 @@ def stop_on_signals(stop: threading.Event, leave: Callable[[int], Any] = os._exi
     """
     if threading.current_thread() is not threading.main_thread():
         log.warn("signals.not_installed", "not in the main thread: signals are not handled")
-        yield
+        yield Heard()
         return
+    heard = Heard()
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    listener = threading.Thread(target=_listen, args=(reader, stop, leave), name="cdc-signals", daemon=True)
+    listener = threading.Thread(target=_listen, args=(reader, stop, leave, heard), name="cdc-signals", daemon=True)
     former_fd = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     former = {number: signal.signal(number, _ignore) for number in SIGNALS}
     listener.start()
     try:
-        yield
+        yield heard
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
@@ -52,16 +70,15 @@ def stop_on_signals(stop: threading.Event, leave: Callable[[int], Any] = os._exi
         os.close(writer)
 
 
-def _listen(reader: int, stop: threading.Event, leave: Callable[[int], Any]) -> None:
+def _listen(reader: int, stop: threading.Event, leave: Callable[[int], Any], heard: Heard) -> None:
     """Read signal numbers until the end mark."""
-    is_first = True
     try:
         while (byte := os.read(reader, 1)) not in (b"", _END):
             if byte[0] not in SIGNALS:
                 continue
             name = signal.Signals(byte[0]).name
-            if is_first:
-                is_first = False
+            if heard.first is None:
+                heard.first = byte[0]
                 stop.set()
                 log.info("shutdown.requested", "%s: draining; a second signal leaves at once", name)
             else:

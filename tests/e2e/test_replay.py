@@ -292,8 +292,9 @@ def test_with_on_error_stop_a_replay_ends_at_the_first_poison_with_81(
     assert topics.read([pipeline.dead_letter_topic]) == []
 
 
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_ends_between_two_batches_and_tells_what_is_left(
-    pipeline: Pipeline, journal: Journals
+    pipeline: Pipeline, journal: Journals, signum: int, code: int
 ) -> None:
     pipeline.set("syncer.batch.max_rows", 1)
     players = journal()
@@ -303,7 +304,7 @@ def test_an_interrupt_ends_between_two_batches_and_tells_what_is_left(
     log = pipeline.folder / "replay.log"
     with CdcProcess(log, "replay", "-c", str(pipeline.write_config()), "--all", "--execute") as replay:
         replay.wait_until(lambda: len(pipeline.rows("players")) > 20, "some rows")
-        assert replay.stop(signal.SIGINT) == 130
+        assert replay.stop(signum) == code
         done = len(pipeline.rows("players"))
     assert 20 < done < count
     pipeline.set("syncer.batch.max_rows", 1000)

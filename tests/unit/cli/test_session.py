@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -28,6 +29,7 @@ from cdc_cli.errors import (
     PoisonEvent,
     PositionLost,
     Retryable,
+    Terminated,
     TryLater,
 )
 from cdc_cli.retry import Stopped
@@ -89,6 +91,7 @@ def config(tmp_path: Path) -> Path:
         (Fatal("x", exit_code=ExitCode.UNREACHABLE), 69),
         (ValueError("x"), 70),
         (KeyboardInterrupt(), 130),
+        (Terminated(), 143),
         (typer.Exit(1), 1),
         (Stopped("x"), 0),
     ],
@@ -306,3 +309,21 @@ def test_output_survives_a_closed_stderr(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("sys.stderr", closed)
     with suppress(typer.Exit, ValueError):
         ends_with(raising(Fatal("x")))
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+@pytest.mark.parametrize("is_service", [False, True])
+def test_a_warning_is_a_sentence_for_a_person_and_a_log_line_for_everybody_else(
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    is_terminal: bool,
+    is_service: bool,
+) -> None:
+    config.chmod(0o644)
+    config.write_text(config.read_text() + "logging: {format: json}\n")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    ends_with(lambda _: None, config=[config], needs_config=True, is_service=is_service)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "warning[config.readable_secret]  mongodb.uri" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("{") != (is_terminal and not is_service)

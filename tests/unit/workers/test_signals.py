@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cdc_cli.errors import Terminated
 from cdc_cli.workers.signals import stop_on_signals
 
 PROGRAM = """
@@ -121,6 +122,20 @@ def test_former_handlers_are_back_afterwards() -> None:
         assert signal.set_wakeup_fd(-1) == -1
     finally:
         signal.signal(signal.SIGTERM, former)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "kind"), [(signal.SIGINT, 130, KeyboardInterrupt), (signal.SIGTERM, 143, Terminated)]
+)
+def test_a_command_that_ends_by_the_first_signal_knows_which_it_was(
+    number: int, code: int, kind: type[KeyboardInterrupt]
+) -> None:
+    stop = threading.Event()
+    with stop_on_signals(stop) as heard:
+        os.kill(os.getpid(), number)
+        assert stop.wait(30)
+    assert heard.exit_code == code
+    assert type(heard.interruption) is kind
 
 
 def test_the_first_signal_sets_the_event_and_the_second_one_leaves_with_its_code() -> None:
