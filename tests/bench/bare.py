@@ -6,6 +6,7 @@ import gc
 import json
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
@@ -154,16 +155,26 @@ def sync(arguments: dict[str, Any]) -> None:
 
 
 def copy(arguments: dict[str, Any]) -> None:
-    """Bare COPY of ready rows into the table: what PostgreSQL takes at most, insert only, one connection."""
-    doc = orjson.dumps({"name": "player", "bio": "x" * 350})
-    connection, events, meter = psycopg2.connect(arguments["postgres"]), arguments["events"], Meter()
+    """Bare COPY of ready rows into the table: what PostgreSQL takes at most, insert only, one connection.
+
+    The rows are those of the topic, read and made ready before the clock starts.
+    """
+    events, lines = arguments["events"], list[bytes]()
+    for records in batches({**arguments, "client": "confluent", "group": f"copy-{time.time()}"}):
+        for key, value in records:
+            event = orjson.loads(value)
+            doc = orjson.dumps(event["doc"]).replace(b"\\", b"\\\\")
+            lines.append(b"%b\t%b\t%b\n" % (key, doc, event["pos"].encode()))
+        if len(lines) >= events:
+            break
+    chunks = [b"".join(lines[start : start + 5000]) for start in range(0, events, 5000)]
+    del lines
+    connection, meter = psycopg2.connect(arguments["postgres"]), Meter()
     with connection.cursor() as cursor:
         cursor.execute('CREATE TABLE copied (id text COLLATE "C" PRIMARY KEY, doc jsonb, pos text COLLATE "C")')
         connection.commit()
         meter.start()
-        for start in range(0, events, 5000):
-            numbers = range(start, start + 5000)
-            rows = b"".join(b"%024x\t%b\t%032d\n" % (n * 2654435761 % 2**64, doc, n) for n in numbers)
+        for rows in chunks:
             cursor.copy_expert("COPY copied FROM STDIN", BytesIO(rows), 1 << 20)
             connection.commit()
     meter.stop(events)

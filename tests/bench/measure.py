@@ -14,12 +14,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Result:
-    """One run: `cpu_us` is the process's CPU time per event in microseconds, `peak_mb` its peak resident memory."""
+    """One run: `cpu_us` is the process's CPU time per event in microseconds, `peak_mb` its peak resident memory,
+    `began` the wall-clock time of the first event.
+    """
 
     events: int
     seconds: float
     cpu_us: float
     peak_mb: float
+    began: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -31,13 +34,22 @@ class Meter:
     """Measures between `start` and `stop`; started at the first event, so that connecting does not count."""
 
     def start(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        self._wall, self._cpu, self._began = time.perf_counter(), time.process_time(), time.time()
 
     def stop(self, events: int) -> None:
         """Print the result as the last line of stdout."""
         seconds, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps(asdict(Result(events, seconds, cpu / events * 1e6, peak))), flush=True)
+        print(json.dumps(asdict(Result(events, seconds, cpu / max(1, events) * 1e6, peak, self._began))), flush=True)
+
+
+def together(results: list[Result]) -> Result:
+    """Several processes that shared the work as one: from the first event of any to the last of all."""
+    began = min(result.began for result in results)
+    ended = max(result.began + result.seconds for result in results)
+    events = sum(result.events for result in results)
+    cpu = sum(result.cpu_us * result.events for result in results) / events
+    return Result(events, ended - began, cpu, max(result.peak_mb for result in results), began)
 
 
 def run_child(module: str, arguments: dict[str, Any], timeout: float = 900) -> Result:

@@ -1,4 +1,8 @@
-"""Our services, by the same wiring as the commands: `{"service": "watch"|"sync", "settings": {...}, "events": N}`."""
+"""Our services, by the same wiring as the commands: `{"service": "watch"|"sync", "settings": {...}, "events": N}`.
+
+With `"shared": true` several such processes do the N events together: each ends when the group's offsets in
+PostgreSQL, which are stored once a second, say that all is done.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ import sys
 import threading
 import time
 from pathlib import Path
+
+import psycopg2
 
 from cdc_cli.checkpoint import TokenRecord, Writer
 from cdc_cli.checkpoint.stores import make_store
@@ -46,11 +52,28 @@ def main() -> None:
             time.sleep(0.002)
         if arguments["service"] == "sync":
             meter.start()
-        while sum(counters.get(name) for name in names) < arguments["events"] and not stop.is_set():
-            time.sleep(0.02)
-        meter.stop(arguments["events"])
+
+        def done() -> int:
+            return int(sum(counters.get(name) for name in names))
+
+        if arguments.get("shared"):
+            while _stored(settings) < arguments["events"] and not stop.is_set():
+                time.sleep(0.05)
+        else:
+            while done() < arguments["events"] and not stop.is_set():
+                time.sleep(0.02)
+        meter.stop(done() if arguments.get("shared") else arguments["events"])
         supervisor.join()
         service.close()
+
+
+def _stored(settings: Settings) -> int:
+    connection = psycopg2.connect(settings.postgres.dsn)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(sum(next_offset), 0)::bigint FROM cdc.offsets")
+        (total,) = cursor.fetchone() or (0,)
+    connection.close()
+    return int(total)
 
 
 def _begin_at(settings: Settings, time_and_increment: list[int]) -> None:
