@@ -218,6 +218,7 @@ def _topics(settings: Settings) -> frozenset[str]:
 
 
 def _sync_service(container: Container) -> SyncService:
+    from cdc_cli.apply.claims import Claims
     from cdc_cli.apply.fence import Fence
     from cdc_cli.apply.ledger import PostgresLedger
     from cdc_cli.apply.pool import ConnectionPool
@@ -236,19 +237,21 @@ def _sync_service(container: Container) -> SyncService:
     pool: ConnectionPool[Session] = ConnectionPool(
         connector, postgres.pool.min, postgres.pool.max, postgres.pool.acquire_timeout
     )
+    tables = TargetTables(pool, postgres.schema_, settings.mongodb.database, syncing.on_delete == "soft")
+    claims, schema = Claims(), CdcSchema(pool)
     applier = PostgresApplier(
         pool,
-        TargetTables(pool, postgres.schema_, settings.mongodb.database, syncing.on_delete == "soft"),
-        Fence(settings.group_id, owner, exclusive=False),
+        tables,
+        Fence(settings.group_id, owner, exclusive=False, claims=claims),
         on_delete=syncing.on_delete,
         copy_threshold=syncing.batch.copy_threshold,
         max_writes=postgres.max_concurrent_writes,
         acquire_timeout=postgres.pool.acquire_timeout,
     )
     dead_letters = _dead_letters(container, policy)
-    ledger = PostgresLedger(pool, settings.group_id, owner)
+    ledger = PostgresLedger(pool, settings.group_id, owner, claims, schema.ensure, tables.forget_all)
     return _assemble_sync(
-        container, pool, CdcSchema(pool).ensure, applier, ledger, dead_letters, Tombstones, abandon, clock, stop
+        container, pool, schema.ensure, applier, ledger, dead_letters, Tombstones, abandon, clock, stop
     )
 
 
@@ -290,6 +293,7 @@ def _assemble_sync(
         lanes,
         offsets,
         ledger,
+        container.get(TopicAdmin).ids,
         policy.backoff("reading from Kafka"),
         Buffer(syncing.max_buffered.events, syncing.max_buffered.size),
         counters,

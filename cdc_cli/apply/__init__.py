@@ -69,7 +69,7 @@ class Applier(Protocol):
         """Write one batch in one transaction; on return it is committed. Rejected changes are not in it.
 
         `partitions` are those the changes came from: when this process no longer owns one of them in the
-        ledger, nothing is written and Fenced is raised with those it lost. Blocks for a connection and for
+        ledger, nothing is written and Fenced (or Rewound) is raised with those it lost. Blocks for a connection and for
         PostgreSQL. Raises Retryable (nothing of the batch is known to be written: apply it again), Denied,
         ConfigError, Fatal.
         """
@@ -80,26 +80,51 @@ class Fenced(CdcError):
     """Another process owns these partitions now: drop their changes, the new owner reads them again."""
 
     code = "partitions.fenced"
+    reason = "another process took over {} partitions"
 
     def __init__(self, partitions: Collection[Partition]) -> None:
-        super().__init__(f"another process owns {len(partitions)} of the partitions of this batch now")
+        super().__init__(self.reason.format(len(partitions)))
         self.partitions = frozenset(partitions)
+
+
+class Rewound(Fenced):
+    """The database may not hold any more what was written to it since these partitions were claimed: it was
+    restarted, is another server now, or has gone back. What is in flight is dropped, they are claimed again and
+    read from the offsets that the database has.
+    """
+
+    code = "database.changed"
+
+    reason = "PostgreSQL was restarted, or is another server or an older copy now: {} partitions are claimed again"
 
 
 class Ledger(Protocol):
     """Who owns which partition and from which offset it goes on, in PostgreSQL beside the rows.
 
-    The WAL orders offsets and rows, so a crash or a restored backup rewinds them together (invariant I5).
+    The WAL orders offsets and rows, so a crash or a restored backup rewinds them together (invariant I5). A claim
+    is good for the server on which it was made: afterwards nobody knows whether the rows are still there.
     """
 
-    def claim(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+    def claim(
+        self, partitions: Collection[Partition], topic_ids: Mapping[str, str] | None = None
+    ) -> Mapping[Partition, int]:
         """Become the owner, after batches of the former owner that are under way have ended; the stored
         offsets.
 
-        Partitions without a stored offset are absent from the answer. Blocks; raises Retryable, Denied.
+        Partitions without a stored offset are absent from the answer. `topic_ids` are Kafka's ids of the topics, as
+        far as the brokers have such: kept beside the offsets, which mean nothing in another topic of the same name.
+        Blocks; raises Retryable, Denied, PositionLost (a topic was deleted and made anew: nothing is claimed).
         """
         ...
 
     def store(self, offsets: Mapping[Partition, int]) -> None:
-        """Record the offsets to go on from, for partitions still owned; raises Fenced, Retryable."""
+        """Record the offsets to go on from, for partitions still owned; all or none. Never at the same time as
+        `claim`. Raises Fenced, Rewound, Retryable.
+        """
+        ...
+
+    def verify(self, partitions: Collection[Partition]) -> None:
+        """Look whether these are still owned, in the database that they were claimed in: when there is nothing to
+        write, nothing else notices that what was written is gone. Raises what `store` raises.
+        """
         ...

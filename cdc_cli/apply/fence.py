@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from cdc_cli.apply import Fenced
+from cdc_cli.apply.claims import Claims
 from cdc_cli.apply.names import LockClass, partition_lock
 from cdc_cli.apply.session import Session
 from cdc_cli.consume import Partition
@@ -26,15 +27,21 @@ SELECT w.topic, w.number FROM unnest($3, $4) AS w(topic, number)
 
 
 class Fence:
-    """Opens the transactions of one writer. `owner` is this process in the ledger of `group_id`."""
+    """Opens the transactions of one writer. `owner` is this process in the ledger of `group_id`, and `claims` what
+    it has claimed there.
+    """
 
-    def __init__(self, group_id: str, owner: str, exclusive: bool) -> None:
+    def __init__(self, group_id: str, owner: str, exclusive: bool, claims: Claims | None = None) -> None:
+        self._claims = claims or Claims()
         self._group = group_id
         self._owner = owner
         self._exclusive = exclusive
 
     def begin(self, session: Session, targets: Iterable[int], partitions: Collection[Partition]) -> None:
-        """BEGIN, lock and check in one round trip. Raises Fenced with the partitions lost, psycopg2.Error."""
+        """BEGIN, lock and check in one round trip. Raises Fenced with the partitions lost, psycopg2.Error, and Rewound
+        when the session is with another server than the one that the partitions were claimed on.
+        """
+        self._claims.check(session.server, partitions)
         sql = "BEGIN; " + lock_sql(LockClass.TARGET, targets, shared=not self._exclusive)
         if not partitions:
             session.query(sql)

@@ -75,6 +75,7 @@ class PostgresApplier:
         merged = merge(changes, self._on_delete)
         if not merged.tables:
             return Applied(merged=merged.merged, ignored=merged.ignored)
+        generation = self._tables.generation
         # Before a connection is taken: creating a table takes one of its own.
         todo = [(table, self._tables.resolve(table.table)) for table in merged.tables]
         look_ahead = self._skimmer.looks_ahead
@@ -91,6 +92,8 @@ class PostgresApplier:
             applied = self._write(session, rows, merged, todo, staged, partitions)
             if applied is None:
                 applied = self._isolate(session, rows, merged, todo, partitions)
+            if self._tables.generation != generation:
+                raise Retryable("PostgreSQL was claimed anew while a batch was prepared", code="database.changed")
             failpoints.hit("apply.before_commit")
             session.commit()
             failpoints.hit("apply.after_commit")

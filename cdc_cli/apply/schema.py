@@ -2,7 +2,7 @@
 
 `tables` numbers the target tables and knows which collection each belongs to; `offsets` is the ledger;
 `tombstones` holds the positions of deletes, so that a replayed insert cannot raise the dead; `version` is for
-later migrations.
+migrations, which go forward only. Version 2 added Kafka's id of the topic to `offsets`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from cdc_cli.apply.names import LockClass
 from cdc_cli.apply.pool import ConnectionPool
 from cdc_cli.apply.session import Session
 from cdc_cli.apply.sqlstate import translate
-from cdc_cli.errors import ConfigError
+from cdc_cli.errors import ConfigError, Denied
 
-VERSION = 1
+VERSION = 2
 
 _TABLES = f"""\
 CREATE TABLE IF NOT EXISTS cdc.version (
@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS cdc.offsets (
   next_offset bigint,
   owner text COLLATE "C" NOT NULL,
   updated_at timestamptz NOT NULL DEFAULT now(),
+  topic_id text COLLATE "C",
   PRIMARY KEY (group_id, topic, partition)
 ) WITH (fillfactor = 50);
 CREATE TABLE IF NOT EXISTS cdc.tombstones (
@@ -48,6 +49,8 @@ CREATE TABLE IF NOT EXISTS cdc.tombstones (
 );
 INSERT INTO cdc.version (version) VALUES ({VERSION}) ON CONFLICT DO NOTHING
 """
+
+_TO_2 = 'ALTER TABLE cdc.offsets ADD COLUMN IF NOT EXISTS topic_id text COLLATE "C"'
 
 
 class CdcSchema:
@@ -65,8 +68,11 @@ class CdcSchema:
         with self._pool.session() as session:
             try:
                 self._check_encoding(session)
-                if self._version(session) is None:
+                found = self._version(session)
+                if found is None:
                     self._create(session)
+                elif found < VERSION:
+                    self._migrate(session)
                 found = self._version(session)
             except psycopg2.Error as error:
                 raise translate(error, "create or read the schema cdc in PostgreSQL") from error
@@ -102,4 +108,22 @@ class CdcSchema:
         if not session.query("SELECT 1 FROM pg_namespace WHERE nspname = 'cdc'"):
             session.query("CREATE SCHEMA cdc")
         session.query(_TABLES)
+        session.commit()
+
+    @staticmethod
+    def _migrate(session: Session) -> None:
+        """From any older version; an administrator may have altered the table already."""
+        session.query(f"BEGIN; SELECT pg_advisory_xact_lock({LockClass.SCHEMA:d}, 0)")
+        has = "SELECT 1 FROM pg_attribute WHERE attrelid = 'cdc.offsets'::regclass AND attname = 'topic_id'"
+        if not session.query(has):
+            try:
+                session.query(_TO_2)
+            except psycopg2.errors.InsufficientPrivilege as error:
+                raise Denied(
+                    "the schema cdc in PostgreSQL is of an older version, and our role may not bring it up to date: "
+                    f"{error.diag.message_primary}",
+                    f"as the owner of the table: {_TO_2}",
+                    "postgres.schema_version",
+                ) from error
+        session.query(f"INSERT INTO cdc.version (version) VALUES ({VERSION}) ON CONFLICT DO NOTHING")
         session.commit()

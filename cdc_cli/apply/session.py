@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any
 
@@ -17,6 +17,7 @@ import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, make_dsn, parse_dsn
 from psycopg2.extensions import connection as Connection
 
+from cdc_cli.apply.claims import Server
 from cdc_cli.apply.names import quote
 from cdc_cli.apply.sqlstate import translate_connect
 from cdc_cli.errors import ConfigError
@@ -30,6 +31,7 @@ _DEFAULTS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
+_UNKNOWN = Server("", 0)
 _LOCK_TIMEOUT = 10.0
 _IDLE_IN_TRANSACTION = 15.0
 """Seconds after which the server ends the transaction of a process that stands still, and frees its locks."""
@@ -46,7 +48,8 @@ SET plan_cache_mode = force_custom_plan;
 SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
 SET enable_bitmapscan = off; SET enable_material = off;
 SELECT set_config('synchronous_commit', 'on', false)
- WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')
+ WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');
+SELECT pg_postmaster_start_time()::text, oid::bigint FROM pg_database WHERE datname = current_database()
 """
 """All our statements look up a few keys in big tables, so each lookup shall be one in the index; and plans
 are made anew each time (0.1 ms), as one from the time when a table was small would go on reading it whole.
@@ -54,10 +57,15 @@ A stronger synchronous_commit (remote_apply) is left as the server has it."""
 
 
 class Session:
-    """A connection for one thread at a time. Methods block, and raise psycopg2.Error."""
+    """A connection for one thread at a time. Methods block, and raise psycopg2.Error.
 
-    def __init__(self, connection: Connection) -> None:
+    `server` is the one that it is with; `is_current` tells whether the newest connection is with the same.
+    """
+
+    def __init__(self, connection: Connection, server: Server, is_current: Callable[[Server], bool]) -> None:
         self._connection = connection
+        self._is_current = is_current
+        self.server = server
         self.prepared: set[str] = set()
 
     def query(self, sql: str, args: Iterable[Any] | None = None) -> list[tuple[Any, ...]]:
@@ -90,8 +98,11 @@ class Session:
         self.query("ROLLBACK")
 
     def alive(self) -> bool:
-        """A server that closed the connection made its socket readable; a healthy one is silent."""
-        if self._connection.closed:
+        """A server that closed the connection made its socket readable; a healthy one is silent.
+
+        A server that was replaced by another one may still answer: nobody wants to write there.
+        """
+        if self._connection.closed or not self._is_current(self.server):
             return False
         poll = select.poll()
         poll.register(self._connection.fileno(), select.POLLIN)
@@ -132,13 +143,17 @@ class Session:
 
 
 class Connector:
-    """Opens sessions. What postgres.dsn says itself (keepalives, application_name) is respected."""
+    """Opens sessions. What postgres.dsn says itself (keepalives, application_name) is respected.
+
+    The newest session tells where the database is now, and outdates those with any other server.
+    """
 
     def __init__(self, dsn: str, name: str, schema: str, statement_timeout: float) -> None:
         self._dsn = dsn
         self._name = name
         self._schema = schema
         self._statement_timeout = statement_timeout
+        self._server: Server | None = None
 
     def __call__(self) -> Session:
         """Connect and set up; blocks up to connect_timeout. Raises Retryable, Denied, ConfigError."""
@@ -162,10 +177,10 @@ class Connector:
             ) from None
 
     def _set_up(self, connection: Connection, given: dict[str, Any]) -> Session:
-        session = Session(connection)
+        session = Session(connection, _UNKNOWN, self._is_current)
         try:
             connection.autocommit = True
-            session.query(self._settings())
+            ((started, database),) = session.query(self._settings())
         except psycopg2.Error as error:
             session.close()
             raise translate_connect(_masked(error, given), _where(given)) from None
@@ -173,7 +188,11 @@ class Connector:
             session.close()
             version = connection.server_version // 10_000
             raise ConfigError(f"PostgreSQL {version} is too old: 12 is the oldest that works")
+        session.server = self._server = Server(started, database)
         return session
+
+    def _is_current(self, server: Server) -> bool:
+        return server == self._server
 
     def _settings(self) -> str:
         lock = min(_LOCK_TIMEOUT, self._statement_timeout or _LOCK_TIMEOUT)

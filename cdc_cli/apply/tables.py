@@ -28,6 +28,7 @@ class TargetTables:
         self._database = database
         self._soft = soft
         self._known: dict[str, Target] = {}
+        self.generation = 0
         self._lock = threading.Lock()
 
     def resolve(self, namespace: str) -> Target:
@@ -38,13 +39,19 @@ class TargetTables:
         target = self._known.get(namespace)
         if target is None:
             with self._lock:
-                target = self._known.get(namespace) or self._find(namespace)
-                self._known[namespace] = target
+                known = self._known
+                target = known.get(namespace) or self._find(namespace)
+                known[namespace] = target
         return target
 
     def forget(self, namespace: str) -> None:
         """Look the table up again next time: it was dropped or changed."""
         self._known.pop(namespace, None)
+
+    def forget_all(self) -> None:
+        """The database may be another one: tables may be gone, and have other numbers. Begins a new `generation`."""
+        self.generation += 1
+        self._known = {}
 
     def _find(self, namespace: str) -> Target:
         name = table_name(namespace, self._database)

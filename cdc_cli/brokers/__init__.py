@@ -5,7 +5,7 @@ The contract is `TopicAdmin`; it is used at start and when a new collection appe
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 
@@ -18,6 +18,12 @@ class TopicAdmin(Protocol):
 
     def names(self) -> frozenset[str]:
         """All topics that we may see, without Kafka's internal ones."""
+        ...
+
+    def ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        """Kafka's ids of those that exist, as its own tools print them: a topic that was deleted and made anew has
+        another one (KIP-516). A broker without such ids (Kafka before 2.8) gives none.
+        """
         ...
 
     def close(self) -> None: ...

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import threading
+import uuid
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
@@ -42,6 +44,15 @@ class KafkaPythonAdmin:
         listed = self._call("listing Kafka's topics", lambda client: client.list_topics())
         return frozenset(name for name in listed if not name.startswith("__"))
 
+    def ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        wanted = sorted(topics)
+        found = self._call("asking for the ids of Kafka's topics", lambda client: client.describe_topics(wanted))
+        return {
+            topic["name"]: id_
+            for topic in found
+            if topic["error_code"] == 0 and (id_ := topic_id(topic.get("topic_id"))) is not None
+        }
+
     def close(self) -> None:
         with self._lock:
             if self._client is not None:
@@ -74,6 +85,14 @@ class KafkaPythonAdmin:
                 return use(self._client)
             except Exception as exc:
                 raise translate(doing, exc) from exc
+
+
+def topic_id(found: uuid.UUID | str | None) -> str | None:
+    """A topic's id in Kafka's own spelling; None where the broker has none, which it may write as all zeros."""
+    if not found:
+        return None
+    number = found if isinstance(found, uuid.UUID) else uuid.UUID(found)
+    return base64.urlsafe_b64encode(number.bytes).rstrip(b"=").decode() if number.int else None
 
 
 def _refused(topic: str, exc: Exception) -> ConfigError:

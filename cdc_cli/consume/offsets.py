@@ -85,6 +85,11 @@ class Offsets:
         found = {p: a.committable() for p, a in list(self._current.items())}
         return {p: offset for p, offset in found.items() if offset != self._stored.get(p)}
 
+    def known(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """The offsets that are known to be committed."""
+        found = ((partition, self._stored.get(partition)) for partition in partitions)
+        return {partition: offset for partition, offset in found if offset is not None}
+
     def stored(self, offsets: Mapping[Partition, int]) -> None:
         """These have been committed."""
         for partition, offset in offsets.items():

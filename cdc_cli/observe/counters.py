@@ -28,6 +28,7 @@ KNOWN: Mapping[str, str] = {
     "batches": "transactions committed in PostgreSQL",
     "retries": "failures that were retried, by stage",
     "rebalances": "times partitions changed hands",
+    "rewinds": "partitions that are read again because PostgreSQL went back to an older state",
     "watch_waited": "microseconds that the loop of watch waited, by what for",
     "sync_waited": "microseconds that the reading loop of sync waited, by what for",
     "lane_waited": "microseconds that lanes waited, all of them together, by what for",

@@ -45,6 +45,7 @@ METRICS: Mapping[str, Public] = {
     "batches": Public("cdc_batches_applied_total"),
     "retries": Public("cdc_retries_total", free="stage"),
     "rebalances": Public("cdc_rebalances_total"),
+    "rewinds": Public("cdc_postgres_rewinds_total"),
     "watch_waited": Public("cdc_watch_wait_seconds_total", free="on", scale=1e-6),
     "sync_waited": Public("cdc_sync_wait_seconds_total", free="on", scale=1e-6),
     "lane_waited": Public("cdc_lane_wait_seconds_total", free="on", scale=1e-6),

@@ -13,17 +13,20 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from cdc_cli import failpoints
-from cdc_cli.apply import Fenced, Ledger
+from cdc_cli.apply import Fenced, Ledger, Rewound
 from cdc_cli.clock import Clock
 from cdc_cli.consume import Consumer, Partition, RawRecord, Rebalance
 from cdc_cli.consume.offsets import Offsets
-from cdc_cli.errors import PositionLost, Retryable, TryLater
+from cdc_cli.errors import Retryable, TryLater
 from cdc_cli.observe.counters import Counters
 from cdc_cli.observe.health import Health
 from cdc_cli.observe.log import EventLog
 from cdc_cli.retry import Backoff
 from cdc_cli.workers.lanes import Item, Lane
+from cdc_cli.workers.start_offset import start_offset, tell_loss
+from cdc_cli.workers.topic_watch import TopicIds, TopicWatch
 
+_K = TypeVar("_K")
 _T = TypeVar("_T")
 log = EventLog(__name__)
 
@@ -38,6 +41,8 @@ _BEGIN_AGAIN_AFTER = 15.0
 _PATIENCE = 1.0
 """Seconds that a full pipeline is waited for before partitions are paused: a pause throws fetched records away."""
 _RESUME_AT = 0.7
+_VERIFY_EVERY = 5.0
+"""Seconds between two looks whether PostgreSQL still has what it had: on a quiet topic nothing else notices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class Syncer:
         lanes: Sequence[Lane],
         offsets: Offsets,
         ledger: Ledger,
+        topic_ids: TopicIds,
         backoff: Backoff,
         buffer: Buffer,
         counters: Counters,
@@ -68,6 +74,7 @@ class Syncer:
         self._lanes = lanes
         self._offsets = offsets
         self._ledger = ledger
+        self._topics = TopicWatch(topic_ids, clock)
         self._backoff = backoff
         self._buffer = buffer
         self._counters = counters
@@ -80,7 +87,10 @@ class Syncer:
         self._to_begin: set[Partition] = set()
         self._to_commit: dict[Partition, int] = {}
         self._begin_again: dict[Partition, float] = {}
+        self._went_back: dict[Partition, int] = {}
         self._lock = threading.Lock()
+        self._claiming = threading.Lock()
+        self._verify_at = 0.0
 
     def run(self) -> None:
         """Consume until the stop event. Raises Denied, ConfigError, PositionLost, Fatal."""
@@ -103,16 +113,26 @@ class Syncer:
             self.store()
 
     def store(self) -> None:
-        """Store what is finished; what could not be stored now is stored the next time."""
-        offsets = self._offsets.committable()
+        """Store what is finished; what could not be stored now is stored the next time.
+
+        Not beside a claim: the offsets must be those of partitions claimed where they are stored.
+        """
+        with self._claiming:
+            self._store(self._offsets.committable())
+
+    def _store(self, offsets: Mapping[Partition, int]) -> None:
+        now = self._clock.monotonic()
         try:
+            if now >= self._verify_at:
+                self._verify_at = now + _VERIFY_EVERY
+                self._ledger.verify(list(self._offsets.current))
             if offsets:
                 failpoints.hit("offsets.before_store")
             self._ledger.store(offsets)
             if offsets:
                 failpoints.hit("offsets.after_store")
         except Fenced as lost:
-            self.fenced(lost.partitions)
+            self.fenced(lost)
             return
         except Retryable as error:
             log.warn("offsets.not_stored", "offsets could not be stored: %s", error.message, code=error.code)
@@ -129,16 +149,22 @@ class Syncer:
             log.warn("offsets.not_committed", "Kafka was not told the last offsets: %s", error.message)
         self._consumer.close(seconds)
 
-    def fenced(self, partitions: Collection[Partition]) -> None:
-        """Another process owns these now: what is left of them here is dropped, it reads them again.
+    def fenced(self, lost: Fenced) -> None:
+        """These are not ours any more, in PostgreSQL: what is left of them here is dropped, and read again.
 
-        Usually the group tells the same soon. If it does not, the claim was the last act of a process that is gone,
-        and the partitions are begun again here after a while: otherwise nobody would read them.
+        Another process owns them, and usually the group tells the same soon. If it does not, the claim was the last
+        act of a process that is gone, and the partitions are begun again here after a while: otherwise nobody would
+        read them. When it is the database that changed, they are begun again at once.
         """
-        log.warn("partitions.fenced", "another process took over %d partitions", len(partitions))
-        self._offsets.revoke(partitions)
         with self._lock:
-            self._begin_again |= dict.fromkeys(partitions, self._clock.monotonic() + _BEGIN_AGAIN_AFTER)
+            ours = [partition for partition in lost.partitions if partition in self._offsets.current]
+            if not ours:
+                return
+            wait = 0.0 if isinstance(lost, Rewound) else _BEGIN_AGAIN_AFTER
+            self._went_back |= self._offsets.known(ours)
+            self._offsets.revoke(ours)
+            self._begin_again |= dict.fromkeys(ours, self._clock.monotonic() + wait)
+        log.warn(lost.code, "%s", type(lost)(ours).message)
 
     @property
     def buffered(self) -> int:
@@ -160,6 +186,8 @@ class Syncer:
         if records:
             failpoints.hit("sync.after_route")
         self._take_back()
+        renewed = self._topics.renewed({partition.topic for partition in self._offsets.current})
+        self._to_begin |= {partition for partition in self._offsets.current if partition.topic in renewed}
         if self._to_begin:
             self._begin()
         if not records and not self._offsets.current:
@@ -225,7 +253,10 @@ class Syncer:
     def _begin(self) -> None:
         """Go on with new partitions at the offset that PostgreSQL knows; what fails is begun in the next round."""
         partitions = sorted(self._to_begin)
-        stored = self._patiently(lambda: self._ledger.claim(partitions))
+        self._offsets.revoke(partitions)
+        ids = self._patiently(lambda: self._topics.ids({partition.topic for partition in partitions}))
+        stored = self._patiently(lambda: self._claim(partitions, ids))
+        self._topics.begun(ids)
         failpoints.hit("sync.after_claim")
         bounds = self._patiently(lambda: self._consumer.bounds(partitions))
         committed = self._patiently(lambda: self._consumer.committed(partitions))
@@ -233,19 +264,31 @@ class Syncer:
             if self._stop.is_set() or partition not in bounds:
                 return
             known = stored.get(partition)
+            with self._lock:
+                before = max(self._went_back.pop(partition, 0), committed.get(partition, 0))
+            if known is not None and known < before:
+                self._counters.add("rewinds")
+                tell_loss(partition, known, before)
             offset = start_offset(partition, known, committed.get(partition), bounds[partition])
             # Going back is stored at once: otherwise a run that ends where `known` is would never be told to Kafka.
             self._offsets.assign(partition, offset, known if known == offset else None)
             failpoints.hit("sync.before_seek")
             self._consumer.seek(partition, offset)
             self._to_begin.discard(partition)
-            if offset == known != committed.get(partition):
-                # A former owner did not get so far as to tell Kafka; on a quiet topic nobody else would.
-                with self._lock:
+            with self._lock:
+                self._to_commit.pop(partition, None)
+                if offset == known != committed.get(partition):
+                    # A former owner did not get so far as to tell Kafka; on a quiet topic nobody else would.
                     self._to_commit[partition] = offset
+        # Those that are begun again without a rebalance may be paused still.
+        self._consumer.resume(list(self._offsets.current))
         self._paused = False
 
-    def _patiently(self, ask: Callable[[], Mapping[Partition, _T]]) -> Mapping[Partition, _T]:
+    def _claim(self, partitions: Collection[Partition], ids: Mapping[str, str]) -> Mapping[Partition, int]:
+        with self._claiming:
+            return self._ledger.claim(partitions, ids)
+
+    def _patiently(self, ask: Callable[[], Mapping[_K, _T]]) -> Mapping[_K, _T]:
         while not self._stop.is_set():
             try:
                 return ask()
@@ -293,50 +336,3 @@ class Syncer:
         """How full the buffer is; 1 and more = full."""
         size = self._routed_bytes - sum(lane.finished_bytes for lane in self._lanes)
         return max(self.buffered / self._buffer.events, size / self._buffer.size)
-
-
-def start_offset(
-    partition: Partition, stored: int | None, committed: int | None, bounds: tuple[int, int]
-) -> int:
-    """Where to go on: PostgreSQL's own offset, since it is exactly as old as the rows beside it.
-
-    A smaller offset committed in Kafka is an operator's wish to read again and is followed. Without an offset in
-    PostgreSQL everything that Kafka keeps is read, whatever the group committed: the rows are not there.
-    Raises PositionLost when Kafka no longer has the stored offset. One beyond the end is for the fetch to refuse:
-    a broker may answer late about its end, and only the fetch knows for certain.
-    """
-    first, _ = bounds
-    if stored is None:
-        if committed is not None and committed > first:
-            log.warn(
-                "offsets.not_in_postgres",
-                "PostgreSQL knows no offset of %s %d, though the group committed %d: reading from %d again",
-                partition.topic,
-                partition.number,
-                committed,
-                first,
-                topic=partition.topic,
-                partition=partition.number,
-            )
-        return first
-    if stored < first:
-        raise PositionLost(
-            f"the next offset of {partition.topic} partition {partition.number} is {stored}, "
-            f"but Kafka's first is {first}: the retention of what lies between has passed",
-            "events may be missing from PostgreSQL: compare it with MongoDB, then set the offset in cdc.offsets "
-            "to what Kafka has (or delete the row to read everything that is kept)",
-            "offset.out_of_range",
-        )
-    if committed is not None and first <= committed < stored:
-        log.info(
-            "offsets.rewound",
-            "the group's offset %d of %s %d is behind PostgreSQL's %d: reading again from there",
-            committed,
-            partition.topic,
-            partition.number,
-            stored,
-            topic=partition.topic,
-            partition=partition.number,
-        )
-        return committed
-    return stored

@@ -9,12 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from cdc_cli.apply import Applied, Applier, Change, Fenced
 from cdc_cli.clock import Clock
-from cdc_cli.consume import Partition
 from cdc_cli.consume.dead_letters import DeadLetters, Failed
 from cdc_cli.errors import PoisonEvent, Retryable
 from cdc_cli.observe.counters import Counters
@@ -49,7 +48,7 @@ class LaneWorker:
         counters: Counters,
         clock: Clock,
         abandon: threading.Event,
-        fenced: Callable[[Collection[Partition]], None],
+        fenced: Callable[[Fenced], None],
     ) -> None:
         self._lane = lane
         self._mapper = mapper
@@ -129,7 +128,7 @@ class LaneWorker:
                 self._backoff.succeeded()
                 return applied
             except Fenced as lost:
-                self._fenced(lost.partitions)
+                self._fenced(lost)
                 for change in changes:
                     if _source(change).assignment.partition in lost.partitions:
                         _source(change).assignment.revoked = True

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cdc_cli.apply import Applied, Applier, Change, Fenced, Ledger
 from cdc_cli.apply.merge import OnDelete
 from cdc_cli.consume import Partition
+from cdc_cli.errors import PositionLost
 from tests.support.changes import PLAYERS, delete, poison, position, upsert
 from tests.support.fakes_apply import FakeApplier, FakeLedger, Memory
 from tests.support.writers import GROUP, PARTITIONS, Site, total
@@ -249,6 +250,36 @@ def test_the_former_owner_can_store_no_offset_any_more(place: Place) -> None:
         ledger.store(dict.fromkeys(PARTITIONS, 9))
     assert caught.value.partitions == {SOME[0]}
     assert place.ledger("third").claim(PARTITIONS) == dict.fromkeys(PARTITIONS, 5)
+
+
+def test_an_offset_of_another_topic_of_the_same_name_is_refused_and_nothing_is_claimed(place: Place) -> None:
+    ledger = place.ledger("me")
+    ledger.claim([SOME[0]], {"topic": "A"})
+    ledger.store({SOME[0]: 5})
+    with pytest.raises(PositionLost, match=r"A.*B"):
+        place.ledger("other").claim(PARTITIONS, {"topic": "B"})
+    ledger.store({SOME[0]: 6})
+    assert place.ledger("other").claim([SOME[0]]) == {SOME[0]: 6}
+    assert place.ledger("other").claim(PARTITIONS, {"topic": "A"}) == {SOME[0]: 6}
+
+
+def test_a_partition_of_which_nothing_was_stored_takes_the_topic_as_it_is(place: Place) -> None:
+    place.ledger("me").claim(PARTITIONS, {"topic": "A"})
+    ledger = place.ledger("me")
+    assert ledger.claim(PARTITIONS, {"topic": "B"}) == {}
+    ledger.store({SOME[0]: 5})
+    assert place.ledger("other").claim(PARTITIONS, {"topic": "B"}) == {SOME[0]: 5}
+
+
+def test_looking_after_claims_notices_another_owner_without_anything_to_store(place: Place) -> None:
+    ledger = place.ledger("me")
+    ledger.claim(PARTITIONS)
+    ledger.verify(PARTITIONS)
+    ledger.verify([])
+    place.ledger("other").claim([SOME[0]])
+    with pytest.raises(Fenced) as caught:
+        ledger.verify(PARTITIONS)
+    assert caught.value.partitions == {SOME[0]}
 
 
 def test_soft_deletes_keep_the_row_and_a_newer_document_clears_the_mark(place: Place) -> None:

@@ -10,8 +10,9 @@ import psycopg2
 import pytest
 
 from cdc_cli.apply.pool import ConnectionPool
-from cdc_cli.apply.schema import CdcSchema
+from cdc_cli.apply.schema import VERSION, CdcSchema
 from cdc_cli.apply.session import Connector
+from cdc_cli.consume import Partition
 from cdc_cli.errors import ConfigError, Denied
 from tests.support.changes import delete, poison, upsert
 from tests.support.writers import PARTITIONS, Site
@@ -200,6 +201,37 @@ def test_a_schema_of_a_newer_program_is_left_alone(site: Site) -> None:
     site.query("INSERT INTO cdc.version VALUES (99)")
     with pytest.raises(ConfigError, match="version 99"):
         Site(site.dsn)
+
+
+def old_schema(site: Site) -> None:
+    """As version 1 made it, with an offset."""
+    site.claim()
+    site.ledger().store({Partition("topic", 0): 7})
+    site.query("ALTER TABLE cdc.offsets DROP COLUMN topic_id; UPDATE cdc.version SET version = 1")
+
+
+def test_a_schema_of_an_older_program_is_brought_up_to_date_and_its_offsets_take_the_id_of_today(site: Site) -> None:
+    old_schema(site)
+    later = Site(site.dsn)
+    try:
+        assert later.query("SELECT max(version) FROM cdc.version") == [(VERSION,)]
+        ledger = later.ledger("later")
+        assert ledger.claim([Partition("topic", 0)], {"topic": "A"}) == {Partition("topic", 0): 7}
+        assert later.query("SELECT topic_id FROM cdc.offsets WHERE partition = 0") == [("A",)]
+    finally:
+        later.close()
+
+
+def test_a_role_that_may_not_alter_the_older_schema_is_told_the_statement_which_helps(site: Site, role: str) -> None:
+    old_schema(site)
+    rights = "SELECT, INSERT, UPDATE, DELETE"
+    site.query(f"GRANT USAGE ON SCHEMA cdc TO {role}; GRANT {rights} ON ALL TABLES IN SCHEMA cdc TO {role}")
+    dsn = site.dsn.replace("postgres@", f"{role}@")
+    with pytest.raises(Denied, match="must be owner") as caught:
+        Site(dsn)
+    site.query(caught.value.hint.partition(": ")[2])
+    Site(dsn).close()
+    assert site.query("SELECT max(version) FROM cdc.version") == [(VERSION,)]
 
 
 def test_a_database_that_cannot_hold_every_character_is_refused(postgres_dsn: str, unique: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from cdc_cli.apply import Applied, Change, Fenced, Rejected
 from cdc_cli.consume import Partition
-from cdc_cli.errors import CdcError, PoisonEvent
+from cdc_cli.errors import CdcError, PoisonEvent, PositionLost
 
 Key = tuple[str, str, bytes]
 
@@ -31,6 +31,7 @@ class Memory:
     tombstones: dict[Key, bytes] = field(default_factory=dict)
     owners: dict[tuple[str, Partition], str] = field(default_factory=dict)
     offsets: dict[tuple[str, Partition], int] = field(default_factory=dict)
+    topic_ids: dict[tuple[str, Partition], str] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -42,8 +43,11 @@ class FakeLedger:
         self.group_id = group_id
         self.owner = owner
 
-    def claim(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+    def claim(
+        self, partitions: Collection[Partition], topic_ids: Mapping[str, str] | None = None
+    ) -> Mapping[Partition, int]:
         with self.memory.lock:
+            self._compare(partitions, topic_ids or {})
             self.memory.owners.update({(self.group_id, p): self.owner for p in partitions})
             found = {p: self.memory.offsets.get((self.group_id, p)) for p in partitions}
         return {p: offset for p, offset in found.items() if offset is not None}
@@ -52,6 +56,20 @@ class FakeLedger:
         with self.memory.lock:
             self.check(offsets)
             self.memory.offsets.update({(self.group_id, p): offset for p, offset in offsets.items()})
+
+    def verify(self, partitions: Collection[Partition]) -> None:
+        with self.memory.lock:
+            self.check(partitions)
+
+    def _compare(self, partitions: Collection[Partition], ids: Mapping[str, str]) -> None:
+        for partition in partitions:
+            place, id_ = (self.group_id, partition), ids.get(partition.topic)
+            known = self.memory.topic_ids.get(place) if place in self.memory.offsets else None
+            if known and id_ and known != id_:
+                raise PositionLost(f"{partition.topic} had the id {known} and has {id_}", code="topic.recreated")
+        for partition in partitions:
+            if partition.topic in ids:
+                self.memory.topic_ids[self.group_id, partition] = ids[partition.topic]
 
     def check(self, partitions: Collection[Partition]) -> None:
         """Raise Fenced unless all are owned."""

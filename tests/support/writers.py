@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Callable, Collection
 from typing import Any
 
 import psycopg2
 
 from cdc_cli.apply import Applied
+from cdc_cli.apply.claims import Claims
 from cdc_cli.apply.fence import Fence
 from cdc_cli.apply.ledger import PostgresLedger
 from cdc_cli.apply.merge import OnDelete
@@ -32,10 +34,12 @@ class Site:
         self.schema = schema
         connect = Connector(dsn, "test", schema, statement_timeout)
         self.pool: ConnectionPool[Session] = ConnectionPool(connect, 1, maximum, 10.0)
-        CdcSchema(self.pool).ensure()
+        self.claims: defaultdict[str, Claims] = defaultdict(Claims)
+        self.schema_cdc = CdcSchema(self.pool)
+        self.schema_cdc.ensure()
 
-    def ledger(self, owner: str = "owner") -> PostgresLedger:
-        return PostgresLedger(self.pool, GROUP, owner)
+    def ledger(self, owner: str = "owner", forget: Callable[[], None] = lambda: None) -> PostgresLedger:
+        return PostgresLedger(self.pool, GROUP, owner, self.claims[owner], self.schema_cdc.ensure, forget)
 
     def claim(self, owner: str = "owner", partitions: Collection[Partition] = PARTITIONS) -> None:
         self.ledger(owner).claim(partitions)
@@ -51,7 +55,7 @@ class Site:
         max_writes: int = 8,
     ) -> PostgresApplier:
         tables = TargetTables(self.pool, self.schema, database, soft=on_delete == "soft")
-        fence = Fence(GROUP, owner, exclusive)
+        fence = Fence(GROUP, owner, exclusive, self.claims[owner])
         return PostgresApplier(
             self.pool, tables, fence, on_delete=on_delete, copy_threshold=copy_threshold, max_writes=max_writes
         )

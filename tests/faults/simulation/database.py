@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from cdc_cli.apply import Applied, Change, Fenced, Rejected
+from cdc_cli.apply.claims import NOTHING, Claim, Claims, Server
 from cdc_cli.apply.merge import Key, merge
 from cdc_cli.consume import Partition
 from cdc_cli.errors import PoisonEvent, Retryable
@@ -33,6 +34,7 @@ class Database:
         self.offsets: dict[Partition, int] = {}
         self.owners: dict[Partition, str] = {}
         self.writing: Counter[Partition] = Counter()
+        self.server = Server("0", 0)
         self._dump: tuple[dict[Key, tuple[bytes, str | None]], dict[Partition, int], dict[Partition, str]] | None = None
 
     def dump(self) -> None:
@@ -40,9 +42,11 @@ class Database:
         self._dump = (dict(self.rows), dict(self.offsets), dict(self.owners))
 
     def rewind(self) -> bool:
-        """Go back to the dump; whether there was one."""
+        """Go back to the dump, on another server; whether there was one. What is under way is lost with it."""
         if self._dump is None:
             return False
+        self.server = Server(str(int(self.server.started) + 1), 0)
+        self.writing = Counter()
         self.rows, self.offsets, self.owners = (dict(part) for part in self._dump)  # type: ignore[assignment]
         rows = {document_name(key): (p.decode(), state) for key, (p, state) in self.rows.items()}
         self._world.record(Rewound(rows, {tuple(p): offset for p, offset in self.offsets.items()}))
@@ -76,17 +80,19 @@ def document_name(key: Key) -> str:
 class SimApplier:
     """Implements Applier for one process."""
 
-    def __init__(self, world: World, process: Process, owner: str) -> None:
+    def __init__(self, world: World, process: Process, owner: str, claims: Claims) -> None:
         self._world = world
         self._process = process
         self._owner = owner
+        self._claims = claims
 
     def apply(self, changes: Sequence[Change], partitions: Collection[Partition]) -> Applied:
         world, database = self._world, self._world.database
         self._process.check()
         wanted = sorted(partitions)
         world.crash_point(self._process, "before a transaction")
-        fail_early(world)
+        server = connected(world)
+        self._claims.check(server, wanted)
         check_owner(world, wanted, self._owner)
         transaction = Transaction(world, self._process, wanted)
         try:
@@ -94,6 +100,7 @@ class SimApplier:
             world.crash_point(self._process, "inside a transaction")
             if world.happens("postgres.fails", 0.04):
                 raise Retryable("write a batch: deadlock detected", code="postgres.40P01")
+            still_connected(world, server)
             applied = self._commit(changes)
         finally:
             transaction.end()
@@ -121,23 +128,28 @@ class SimApplier:
 class SimLedger:
     """Implements Ledger for one process."""
 
-    def __init__(self, world: World, process: Process, owner: str) -> None:
+    def __init__(self, world: World, process: Process, owner: str, claims: Claims) -> None:
         self._world = world
         self._process = process
         self._owner = owner
+        self._claims = claims
 
-    def claim(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+    def claim(
+        self, partitions: Collection[Partition], topic_ids: Mapping[str, str] | None = None
+    ) -> Mapping[Partition, int]:
         world, database = self._world, self._world.database
         self._process.check()
         world.scheduler.sleep(world.latency("postgres.slow", 0.2))
-        fail_early(world)
+        server = connected(world)
         until = world.scheduler.now + _LOCK_TIMEOUT
         while any(database.writing[partition] for partition in partitions):
             if world.scheduler.now > until:
                 raise Retryable("claim partitions: lock timeout", code="postgres.55P03")
             world.scheduler.sleep(0.05)
+        still_connected(world, server)
         database.owners.update(dict.fromkeys(partitions, self._owner))
         stored = {p: database.offsets[p] for p in partitions if p in database.offsets}
+        self._claims.made({p: Claim(server, 0, stored.get(p, NOTHING)) for p in partitions})
         world.crash_point(self._process, "after a claim", 0.05)
         if world.happens("postgres.unknown", 0.1):
             raise Retryable("claim partitions: connection lost at COMMIT", code="postgres.connection")
@@ -149,14 +161,27 @@ class SimLedger:
         world, database = self._world, self._world.database
         self._process.check()
         world.crash_point(self._process, "before storing offsets")
-        fail_early(world)
-        check_owner(world, sorted(offsets), self._owner)
+        self._check(offsets)
         for partition, offset in sorted(offsets.items()):
             database.offsets[partition] = offset
             world.record(OffsetStored(tuple(partition), offset))
         world.crash_point(self._process, "after storing offsets")
         if world.happens("postgres.unknown", 0.08):
             raise Retryable("store offsets: connection lost at COMMIT", code="postgres.connection")
+        self._claims.stored(offsets)
+
+    def verify(self, partitions: Collection[Partition]) -> None:
+        self._process.check()
+        self._check(partitions)
+
+    def _check(self, partitions: Collection[Partition]) -> None:
+        server, claims = connected(self._world), self._claims.of(partitions)
+        self._claims.check(server, partitions)
+        still_connected(self._world, server)
+        check_owner(self._world, sorted(partitions), self._owner)
+        for partition, claim in zip(partitions, claims, strict=True):
+            if self._world.database.offsets.get(partition, NOTHING) < (claim.offset if claim else NOTHING):
+                raise self._claims.void()
 
 
 class Transaction:
@@ -172,11 +197,18 @@ class Transaction:
         self._writing.subtract(self._partitions)
 
 
-def fail_early(world: World) -> None:
-    """The way there, and an error before anything is done."""
+def connected(world: World) -> Server:
+    """The way there, and an error before anything is done; the server that answered."""
     world.scheduler.sleep(world.latency("postgres.slow"))
     if world.happens("postgres.fails", 0.04):
         raise Retryable("PostgreSQL: connection refused", code="postgres.connection")
+    return world.database.server
+
+
+def still_connected(world: World, server: Server) -> None:
+    """A server that is gone took its connections with it."""
+    if world.database.server != server:
+        raise Retryable("PostgreSQL: server closed the connection", code="postgres.connection")
 
 
 def check_owner(world: World, partitions: Sequence[Partition], owner: str) -> None:

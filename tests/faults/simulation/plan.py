@@ -30,6 +30,7 @@ FAULTS: Mapping[str, str] = {
     "postgres.unknown": "the connection is lost at COMMIT, which happened",
     "postgres.slow": "statements wait for locks",
     "postgres.rewound": "the database is restored from an older dump while the syncers are down",
+    "postgres.failover": "a replica that lags becomes the server while the syncers run",
     "watch.killed": "SIGKILL of the watcher, also in the middle of a durable step",
     "watch.stalled": "SIGSTOP of the watcher for longer than any time-out",
     "watch.stopped": "SIGTERM of the watcher",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from cdc_cli.apply.claims import Claims
 from cdc_cli.apply.mapping import Mapper
 from cdc_cli.apply.records import EnvelopeMapper
 from cdc_cli.capture.mongo import MongoCapture
@@ -171,7 +172,7 @@ class Life:
 
     def _sync(self) -> Service:
         world, clock, process, plan = self.world, self.world.scheduler, self.process, self.world.plan
-        owner, abandon = process.name, cast(Any, Event(world.scheduler))
+        owner, abandon, claims = process.name, cast(Any, Event(world.scheduler)), Claims()
         lanes = [Lane(number, plan.batch_rows, 0.5, clock) for number in range(plan.lanes)]
         consumer = SimConsumer(world, process, process.name)
         dead_letters = DeadLetters(
@@ -186,7 +187,8 @@ class Life:
             consumer,
             lanes,
             Offsets(len(lanes)),
-            SimLedger(world, process, owner),
+            SimLedger(world, process, owner, claims),
+            _Topics().ids,
             self._policy.backoff("reading from Kafka"),
             Buffer(plan.buffered, 1 << 20),
             self.counters,
@@ -194,7 +196,7 @@ class Life:
             clock,
             cast(Any, self.stop),
         )
-        applier = SimApplier(world, process, owner)
+        applier = SimApplier(world, process, owner, claims)
         workers = [
             LaneWorker(
                 lane,
@@ -235,6 +237,9 @@ class _Topics:
 
     def ensure(self, topics: Collection[str]) -> None:
         return None
+
+    def ids(self, topics: Collection[str]) -> Mapping[str, str]:
+        return {topic: f"{topic}'s id" for topic in topics}
 
     def names(self) -> frozenset[str]:
         return frozenset(_topic_of(DATABASE, collection) for collection in COLLECTIONS)

@@ -265,12 +265,16 @@ class World:
             self.database_dump()
             if self.happens("kafka.down", 0.08):
                 self.log.down_until = self.scheduler.now + self.draw.choice((0.5, 4.0, 12.0))
+            if self.happens("postgres.failover", 0.08):
+                self.database.rewind()
             for life in self.lives:
                 if not life.is_over:
                     self._strike(life)
 
     def database_dump(self) -> None:
-        if "postgres.rewound" in self.plan.faults and self.draw.random() < 0.2:
+        """A backup now and then; a replica lags a little only."""
+        lags = "postgres.failover" in self.plan.faults
+        if (lags or "postgres.rewound" in self.plan.faults) and self.draw.random() < (0.6 if lags else 0.2):
             self.database.dump()
 
     def _strike(self, life: Life) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from cdc_cli.consume import Partition
 from cdc_cli.errors import PositionLost
-from cdc_cli.workers.sync import start_offset
+from cdc_cli.workers.start_offset import start_offset
 
 P = Partition("cdc.game.players", 3)
 

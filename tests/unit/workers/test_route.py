@@ -59,10 +59,13 @@ class FakeConsumer:
 
 
 class FakeLedger:
-    def claim(self, partitions: Collection[Partition]) -> Mapping[Partition, int]:
+    def claim(
+        self, partitions: Collection[Partition], topic_ids: Mapping[str, str] | None = None
+    ) -> Mapping[Partition, int]:
         return {}
 
     def store(self, offsets: Mapping[Partition, int]) -> None: ...
+    def verify(self, partitions: Collection[Partition]) -> None: ...
 
 
 @pytest.mark.requirement("R6.1", "R6.2", "R4.2")
@@ -78,6 +81,7 @@ def test_records_are_spread_over_the_workers_and_a_key_stays_with_one_in_order(w
         lanes,
         Offsets(workers),
         FakeLedger(),
+        lambda topics: {},
         policy.backoff("reading"),
         Buffer(10_000, 1 << 20),
         counters,

@@ -61,7 +61,7 @@ class Site:
         self.letters = FakeDeadLetters()
         self.counters = Counters()
         self.abandon = threading.Event()
-        self.fenced: list[Partition] = []
+        self.fenced: list[Fenced] = []
         self.worker = LaneWorker(
             self.lane,
             EnvelopeMapper(Mapper()),
@@ -71,7 +71,7 @@ class Site:
             self.counters,
             SystemClock(),
             self.abandon,
-            self.fenced.extend,
+            self.fenced.append,
         )
 
     def feed(self, *records: FakeRecord) -> None:
@@ -137,7 +137,7 @@ def test_changes_of_a_partition_that_another_process_owns_are_dropped_and_not_co
     site.feed(envelope(0, "p0"))
     site.run()
     assert applier.batches == []
-    assert site.fenced == [P]
+    assert [lost.partitions for lost in site.fenced] == [{P}]
     assert site.assignment.revoked
 
 
