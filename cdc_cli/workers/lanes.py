@@ -1,19 +1,23 @@
 """Lanes: each one worker's ordered queue. A key always hashes to the same lane, so order per document holds.
 
 The poll thread puts, the lane's worker takes batches: `max_rows` of them, or what is there when `max_wait` has
-passed (requirements R5.1-R5.4, R6.1-R6.4). Nothing is ever dropped for lack of room: the poll thread pauses.
+passed (requirements R5.1-R5.4, R6.1-R6.4); of large documents fewer, so that a batch and its copies on the way to
+PostgreSQL stay small. Nothing is ever dropped for lack of room: the poll thread pauses.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from cdc_cli.clock import Clock
 from cdc_cli.consume import RawRecord
 from cdc_cli.consume.offsets import Assignment
+
+_MAX_BYTES = 4 << 20
+"""A batch ends with the event that reaches this; every lane may hold one several times over."""
 
 
 class Item(NamedTuple):
@@ -34,13 +38,16 @@ class Lane:
         self._max_wait = max_wait
         self._clock = clock
         self._queue: deque[Item] = deque()
+        self._queued_bytes = 0
         self._changed = threading.Condition()
         self._closing = False
 
-    def put(self, items: Iterable[Item]) -> None:
+    def put(self, items: Sequence[Item]) -> None:
         """Append in order; never blocks."""
+        size = size_of(items)
         with self._changed:
             self._queue.extend(items)
+            self._queued_bytes += size
             self._changed.notify()
 
     def close(self) -> None:
@@ -55,13 +62,12 @@ class Lane:
             while not self._queue and not self._closing:
                 self._changed.wait()
             due = self._clock.monotonic() + self._max_wait
-            while len(self._queue) < self._max_rows and not self._closing:
+            while not self._is_full() and not self._closing:
                 left = due - self._clock.monotonic()
                 if left <= 0:
                     break
                 self._changed.wait(left)
-            queue = self._queue
-            return [queue.popleft() for _ in range(min(len(queue), self._max_rows))]
+            return self._pop()
 
     def finish(self, items: list[Item], size: int) -> None:
         """These are applied, dead-lettered or dropped with their partition: called by the lane's worker only."""
@@ -73,7 +79,25 @@ class Lane:
         self.finished += len(items)
         self.finished_bytes += size
 
+    def _is_full(self) -> bool:
+        return len(self._queue) >= self._max_rows or self._queued_bytes >= _MAX_BYTES
+
+    def _pop(self) -> list[Item]:
+        queue = self._queue
+        items = [queue.popleft() for _ in range(min(len(queue), self._max_rows))]
+        size = size_of(items)
+        while size - (last := size_of(items[-1:])) >= _MAX_BYTES:
+            queue.appendleft(items.pop())
+            size -= last
+        self._queued_bytes -= size
+        return items
+
     @property
     def waiting(self) -> int:
         """Items in the queue now."""
         return len(self._queue)
+
+
+def size_of(items: Sequence[Item]) -> int:
+    """Bytes of the records' values."""
+    return sum([len(item[1].value or b"") for item in items])
