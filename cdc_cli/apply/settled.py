@@ -77,10 +77,12 @@ class PostgresLetters:
         self._group = group_id
         self._key = int.from_bytes(hashlib.sha256(f"dead letters\0{group_id}".encode()).digest()[:4], signed=True)
         self._session: Session | None = None
-        self._holds = False
+        self._holds = self._is_new = False
 
-    def hold(self) -> None:
+    def hold(self) -> bool:
         self._guarded("take the right to the dead letters", self._take)
+        is_new, self._is_new = self._is_new, False
+        return is_new
 
     def load(self, ranges: Mapping[Partition, Bounds]) -> Mapping[Place, Settled]:
         def ask(session: Session) -> list[tuple[Any, ...]]:
@@ -127,7 +129,7 @@ class PostgresLetters:
         session.query(_NAME_SESSION, (me,))
         if session.query("SELECT pg_try_advisory_lock(%s, %s)", (int(LockClass.LETTERS), self._key)) != [(True,)]:
             raise self._held(session)
-        self._holds = True
+        self._holds = self._is_new = True
         if session.query("SELECT to_regclass('cdc.dead_letters')") == [(None,)]:
             self._ensure_schema()
             session.query(_TABLE)

@@ -49,8 +49,11 @@ class LetterMemory(Protocol):
     They raise Retryable, Denied, ConfigError, and those that need the right TryLater when another process has it.
     """
 
-    def hold(self) -> None:
-        """Take the right, or make sure of it: whoever holds it is told. The server ends it with the process."""
+    def hold(self) -> bool:
+        """Take the right, or make sure of it: whoever holds it is told. The server ends it with the process.
+
+        True when it was taken since the last call, for the first time or again: what was loaded before may be old.
+        """
         ...
 
     def load(self, ranges: Mapping[Partition, Bounds]) -> Mapping[Place, Settled]:

@@ -122,6 +122,7 @@ class Replayer:
         self._stop = stop
         self._memory = memory
         self._backlog = Backlog({})
+        self._ranges: Mapping[Partition, Bounds] = {}
         self._outcomes: dict[Place, How] = {}
         self._waiting: dict[Partition, int] = {}
 
@@ -133,7 +134,7 @@ class Replayer:
         Raises Denied, ConfigError, PositionLost, Fatal (retries exhausted, too many failures, on_error: stop), and
         TryLater when the right to the dead letters went to another process.
         """
-        self._backlog = backlog or Backlog({})
+        self._ranges, self._backlog = ranges, backlog or Backlog({})
         reading = self._policy.backoff("reading from Kafka")
         writing = self._policy.backoff("writing to PostgreSQL")
         committing = self._policy.backoff("storing the offsets of the dead letters")
@@ -179,7 +180,7 @@ class Replayer:
         tally, failed, changes = Tally(), list[Failed](), list[Change]()
         self._outcomes = {}
         if found and self._handling.backlog:
-            self._patiently(backoff, self._memory.hold)
+            self._make_sure(backoff)
         for partition, records in found.items():
             for record in records:
                 tally.read += 1
@@ -194,6 +195,12 @@ class Replayer:
         for name in ("inserted", "updated", "deleted", "stale", "merged", "ignored"):
             setattr(tally, name, getattr(applied, name))
         self.tally.add(tally)
+
+    def _make_sure(self, backoff: Backoff) -> None:
+        """Nobody else settles letters now; what somebody settled while the right was lost is known."""
+        if self._patiently(backoff, self._memory.hold):
+            settled = self._patiently(backoff, lambda: self._memory.load(self._ranges))
+            self._backlog = Backlog(settled)
 
     def _meant(self, partition: Partition, record: RawRecord, tally: Tally) -> _Meant | None:
         """The record to apply, None when it is not to be."""

@@ -73,8 +73,7 @@ def test_what_was_settled_is_known_to_the_next_one_and_never_changes(letters: Le
 
 def test_one_at_a_time_has_the_right_and_the_others_are_told_who(letters: Letters) -> None:
     first, second = letters(), letters()
-    first.hold()
-    first.hold()
+    assert [first.hold(), first.hold()] == [True, False]
     for attempt in (second.hold, lambda: second.settle({Place(P, 1, 1): How.DISCARDED}), lambda: second.forget({P: 1})):
         with pytest.raises(TryLater, match=rf"by process {os.getpid()} on \S+ \(since \d{{4}}-") as held:
             attempt()
@@ -88,10 +87,12 @@ def test_one_at_a_time_has_the_right_and_the_others_are_told_who(letters: Letter
 def test_a_lost_connection_loses_the_right_and_takes_it_again_when_it_is_free(letters: Letters, site: Site) -> None:
     first = letters()
     first.settle({Place(P, 1, 1): How.REPLAYED})
+    assert first.hold()
     cut_off(site)
     with pytest.raises(Retryable):
         first.settle({Place(P, 2, 2): How.REPLAYED})
     first.settle({Place(P, 2, 2): How.REPLAYED})
+    assert [first.hold(), first.hold()] == [True, False], "others may have settled letters in between"
     assert len(first.load(ALL)) == 2
 
 

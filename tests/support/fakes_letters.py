@@ -11,15 +11,19 @@ from cdc_cli.errors import CdcError
 
 
 class FakeLetterMemory:
-    """Implements LetterMemory. `failures` are raised by the next calls that need the right."""
+    """Implements LetterMemory. `failures` are raised by the next calls that need the right; with `is_new` it was
+    lost and taken again."""
 
     def __init__(self) -> None:
         self.letters: dict[Place, Settled] = {}
         self.failures: list[CdcError] = []
+        self.is_new = False
 
-    def hold(self) -> None:
+    def hold(self) -> bool:
         if self.failures:
             raise self.failures.pop(0)
+        is_new, self.is_new = self.is_new, False
+        return is_new
 
     def load(self, ranges: Mapping[Partition, Bounds]) -> Mapping[Place, Settled]:
         return {
@@ -29,10 +33,12 @@ class FakeLetterMemory:
         }
 
     def settle(self, letters: Mapping[Place, How], reason: str = "") -> None:
-        self.hold()
+        if self.failures:
+            raise self.failures.pop(0)
         for place, how in letters.items():
             self.letters.setdefault(place, Settled(how, reason, 0.0))
 
     def forget(self, kept: Mapping[Partition, int]) -> None:
-        self.hold()
+        if self.failures:
+            raise self.failures.pop(0)
         self.letters = {p: s for p, s in self.letters.items() if p.offset >= kept.get(p.partition, 0)}

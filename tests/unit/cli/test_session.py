@@ -324,6 +324,7 @@ def test_a_warning_is_a_sentence_for_a_person_and_a_log_line_for_everybody_else(
     config.write_text(config.read_text() + "logging: {format: json}\n")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
     ends_with(lambda _: None, config=[config], needs_config=True, is_service=is_service)
-    lines = [line for line in capsys.readouterr().err.splitlines() if "warning[config.readable_secret]  mongodb.uri" in line]
+    wanted = "warning[config.readable_secret]  mongodb.uri"
+    lines = [line for line in capsys.readouterr().err.splitlines() if wanted in line]
     assert len(lines) == 1
     assert lines[0].startswith("{") != (is_terminal and not is_service)

@@ -12,7 +12,7 @@ import pytest
 from cdc_cli.apply.mapping import Mapper
 from cdc_cli.apply.records import EnvelopeMapper
 from cdc_cli.consume import Partition
-from cdc_cli.consume.backlog import Backlog, How, Wanted
+from cdc_cli.consume.backlog import Backlog, How, Place, Settled, Wanted
 from cdc_cli.consume.ranges import Bounds
 from cdc_cli.consume.selection import Selection
 from cdc_cli.envelope import Encoder
@@ -213,3 +213,16 @@ def test_letters_are_settled_as_often_as_it_takes() -> None:
     assert desk.run()
     assert len(desk.memory.letters) == 2
     assert desk.reader.offsets == {P: 2}
+
+
+def test_what_another_process_settled_while_the_right_was_lost_is_not_answered_again() -> None:
+    desk = Desk(BACKLOG, max_rows=1)
+    coded(desk, "a", "a", "a")
+
+    def lose_the_right_for_a_while() -> None:
+        if desk.replayer.tally.read == 1:
+            desk.memory.letters[Place(P, 1, 0)] = Settled(How.REPLAYED, "", 0.0)
+            desk.memory.is_new = True
+
+    assert desk.replayer.run({P: Bounds(0, 3)}, lose_the_right_for_a_while, Backlog({}))
+    assert desk.counts == {"read": 3, "inserted": 2, "settled": 1}
