@@ -54,6 +54,9 @@ MUTANTS = (
     Mutant("stale records routed", syncing.stale_records_routed, seed=70),
     Mutant("untold offsets forgotten", syncing.untold_offsets_forgotten, seed=100),
     Mutant("half a rebalance", syncing.owner_not_claimed),
+    Mutant("claim good on any server", syncing.claim_good_anywhere),
+    Mutant("quiet database not watched", syncing.quiet_database_not_watched),
+    Mutant("paused when begun again", syncing.paused_when_begun_again, seed=270),
     Mutant(
         "upsert without guard",
         statements.upsert_without_guard,
@@ -78,6 +81,12 @@ MUTANTS = (
         "offsets stored by a former owner",
         statements.ledger_not_fenced,
         f"{_APPLIER}::test_the_former_owner_can_store_no_offset_any_more",
+    ),
+    Mutant(
+        "lower offset passed over",
+        statements.lower_offset_passed_over,
+        "tests/integration/test_postgres_gone_back.py"
+        "::test_an_offset_lower_than_the_one_stored_last_shows_that_the_database_went_back",
     ),
     Mutant(
         "torn token accepted",

@@ -66,6 +66,14 @@ def ledger_not_fenced() -> Iterator[None]:
 
 
 @contextmanager
+def lower_offset_passed_over() -> Iterator[None]:
+    """Offsets are stored whatever the ledger has."""
+    text = _altered(ledger._STORE, "coalesce(o.next_offset, -1) >= coalesce(w.known, -1)", "true")
+    with patch.object(ledger, "_STORE", text):
+        yield
+
+
+@contextmanager
 def checksum_not_compared() -> Iterator[None]:
     """A token record is taken as it is."""
     encode, decode = record._checksum, record.decode

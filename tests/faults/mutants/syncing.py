@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from cdc_cli.apply import mapping, merge
+from cdc_cli.apply.claims import Claims
 from cdc_cli.consume.dead_letters import DeadLetters, Failed
 from cdc_cli.consume.offsets import Assignment
 from cdc_cli.errors import PoisonEvent, Retryable
@@ -215,4 +216,31 @@ def owner_not_claimed() -> Iterator[None]:
         self._to_begin = set(change.assigned) - set(self._offsets.current)
 
     with patch.object(Syncer, "_rebalance", mutant):
+        yield
+
+
+@contextmanager
+def claim_good_anywhere() -> Iterator[None]:
+    """Batches and offsets are written to whatever server answers. (This was in the program.)"""
+    with patch.object(Claims, "check", lambda self, server, partitions: None):
+        yield
+
+
+@contextmanager
+def quiet_database_not_watched() -> Iterator[None]:
+    """A database that goes back is noticed by the next write only."""
+    with patch.object(sync, "_VERIFY_EVERY", 1e9):
+        yield
+
+
+@contextmanager
+def paused_when_begun_again() -> Iterator[None]:
+    """Partitions that are begun again without a rebalance stay paused. (This was in the program.)"""
+    begin = Syncer._begin
+
+    def mutant(self: Any) -> None:
+        with patch.object(self._consumer, "resume", lambda partitions: None):
+            begin(self)
+
+    with patch.object(Syncer, "_begin", mutant):
         yield
