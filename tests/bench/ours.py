@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psycopg2
 
+from cdc_cli.capture.pipeline import stream_name
 from cdc_cli.checkpoint import TokenRecord, Writer
 from cdc_cli.checkpoint.stores import make_store
 from cdc_cli.clock import SystemClock
@@ -82,7 +83,7 @@ def _begin_at(settings: Settings, time_and_increment: list[int]) -> None:
     store = make_store(settings, SystemClock(), lambda seconds: bool(time.sleep(seconds)))
     store.acquire()
     mark = Mark({}, None, (time_and_increment[0], time_and_increment[1]), False)
-    stream = f"database {settings.mongodb.database}"
+    stream = stream_name(settings.mongodb, settings.shard)
     store.save(TokenRecord(mark, stream, "", "", "", time.time(), Writer("bench", 0, "0"), "bench"))
     store.release()
 
