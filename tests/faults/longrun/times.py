@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -58,7 +59,7 @@ def summary(values: Sequence[float]) -> Summary:
     found = sorted(values)
     if not found:
         return Summary(None, None, None)
-    p50, p95 = (found[min(len(found) - 1, int(share * len(found)))] for share in (0.5, 0.95))
+    p50, p95 = (found[math.ceil(share * len(found)) - 1] for share in (0.5, 0.95))
     return Summary(p50, p95, found[-1])
 
 
