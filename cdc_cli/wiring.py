@@ -217,7 +217,7 @@ def _topics(settings: Settings) -> frozenset[str]:
     return (literal_topics(settings) or frozenset()) | {settings.dead_letter_topic}
 
 
-def _sync_service(container: Container) -> SyncService:
+def _sync_service(container: Container) -> Iterator[SyncService]:
     from cdc_cli.apply.claims import Claims
     from cdc_cli.apply.fence import Fence
     from cdc_cli.apply.ledger import PostgresLedger
@@ -250,9 +250,10 @@ def _sync_service(container: Container) -> SyncService:
     )
     dead_letters = _dead_letters(container, policy)
     ledger = PostgresLedger(pool, settings.group_id, owner, claims, schema.ensure, tables.forget_all)
-    return _assemble_sync(
+    yield _assemble_sync(
         container, pool, schema.ensure, applier, ledger, dead_letters, Tombstones, abandon, clock, stop
     )
+    pool.close()
 
 
 def _dead_letters(container: Container, policy: RetryPolicy) -> DeadLetters:

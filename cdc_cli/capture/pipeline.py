@@ -17,11 +17,13 @@ from typing import Any
 
 from bson.regex import Regex
 
+from cdc_cli.bench.names import DATABASE as BENCH_DATABASE
 from cdc_cli.capture.slice import slice_condition
 from cdc_cli.settings.models import MongoSettings
 from cdc_cli.settings.shard import Shard
 
-SYSTEM_DATABASES = ("admin", "config", "local")
+UNWATCHED_DATABASES = ("admin", "config", "local", BENCH_DATABASE)
+"""Not part of a deployment-wide stream: MongoDB's own, and what `cdc bench` writes."""
 _GLOB = re.compile(r"(\*+|\?)")
 
 
@@ -61,7 +63,7 @@ def match_stage(settings: MongoSettings, shard: Shard | None = None) -> dict[str
     """
     wanted: dict[str, Any] = {"operationType": {"$in": [*sorted(set(settings.operations)), "invalidate"]}}
     if settings.database is None:
-        wanted["ns.db"] = {"$nin": list(SYSTEM_DATABASES)}
+        wanted["ns.db"] = {"$nin": list(UNWATCHED_DATABASES)}
     names = _normal_collections(settings.collections)
     if names and settings.database is not None:
         wanted["ns.coll"] = {"$in": [*(_matcher(name) for name in names), None]}
@@ -74,7 +76,7 @@ def match_stage(settings: MongoSettings, shard: Shard | None = None) -> dict[str
 
 def matches(settings: MongoSettings, database: str, collection: str) -> bool:
     """Whether a namespace is watched, by the rules of `match_stage`."""
-    if settings.database is None and database in SYSTEM_DATABASES:
+    if settings.database is None and database in UNWATCHED_DATABASES:
         return False
     if settings.database is not None and settings.database != database:
         return False

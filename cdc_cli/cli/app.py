@@ -30,6 +30,7 @@ COMMANDS = (
     Command("dlq", "Recover"),
     Command("config", "Build"),
     Command("demo", "Tools"),
+    Command("bench", "Tools"),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from cdc_cli.bench.names import is_ours as is_of_a_bench
 from cdc_cli.capture.pipeline import matches
 from cdc_cli.publish.topics import pattern_of, topic_of, unescape
 from cdc_cli.settings.models import Settings
@@ -21,7 +22,9 @@ def literal_topics(settings: Settings) -> frozenset[str] | None:
 
 
 def select_topics(settings: Settings, existing: Collection[str]) -> frozenset[str]:
-    """Those of the existing topics that hold our events; dead letters, also those of other pipelines, never do."""
+    """Those of the existing topics that hold our events; dead letters, also those of other pipelines, never do, nor
+    what `cdc bench` makes.
+    """
     wanted = literal_topics(settings)
     if wanted is not None:
         return frozenset(existing) & wanted
@@ -30,7 +33,10 @@ def select_topics(settings: Settings, existing: Collection[str]) -> frozenset[st
     return frozenset(
         topic
         for topic in existing
-        if (found := pattern.fullmatch(topic)) and not letters.fullmatch(topic) and _is_wanted(settings, found)
+        if (found := pattern.fullmatch(topic))
+        and not letters.fullmatch(topic)
+        and not is_of_a_bench(topic)
+        and _is_wanted(settings, found)
     )
 
 

@@ -62,7 +62,7 @@ def test_a_literal_name_stays_a_string_and_a_glob_becomes_an_anchored_expression
 
 def test_a_whole_database_has_no_filter_by_name_and_a_deployment_leaves_the_system_out() -> None:
     assert "ns.coll" not in match_stage(_settings(database="game"))["$match"]
-    assert match_stage(_settings())["$match"]["ns.db"] == {"$nin": ["admin", "config", "local"]}
+    assert match_stage(_settings())["$match"]["ns.db"] == {"$nin": ["admin", "config", "local", "cdc_bench"]}
 
 
 @pytest.mark.parametrize(
