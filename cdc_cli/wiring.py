@@ -231,9 +231,8 @@ def _sync_service(container: Container) -> Iterator[SyncService]:
     settings, clock, stop = container.get(Settings), container.get(Clock), container.get(threading.Event)
     postgres, syncing = settings.postgres, settings.syncer
     owner, abandon, policy = uuid.uuid4().hex, threading.Event(), container.get(RetryPolicy)
-    connector = Connector(
-        postgres.dsn.get_secret_value(), settings.name, postgres.schema_, postgres.statement_timeout
-    )
+    dsn = postgres.dsn.get_secret_value()
+    connector = Connector(dsn, settings.name, postgres.schema_, postgres.statement_timeout)
     pool: ConnectionPool[Session] = ConnectionPool(
         connector, postgres.pool.min, postgres.pool.max, postgres.pool.acquire_timeout
     )

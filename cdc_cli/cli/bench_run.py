@@ -19,7 +19,7 @@ from cdc_cli.cli.session import Session
 from cdc_cli.errors import ExitCode
 from cdc_cli.wiring_bench import postgres_site
 from cdc_cli.workers.deadline import gone_in_time
-from cdc_cli.workers.signals import stop_on_signals
+from cdc_cli.workers.signals import Heard, stop_on_signals
 
 _LONGEST_STOP = 100.0
 """Seconds from a signal to the end of the process, whatever hangs: the services drain, then everything is removed."""
@@ -33,7 +33,7 @@ def wishes(events: int, size: str, rate: float, seconds: float, only: str | None
 
 
 def measure(session: Session, asked: Wishes, yes: bool) -> None:
-    """Exit code 0; 1 when something did not arrive or was left behind; 130 after a signal."""
+    """Exit code 0; 1 when something did not arrive or was left behind; 130 or 143 after a signal."""
     out, settings = session.output, session.settings
     for line in plan_lines(settings, asked):
         out.note(line)

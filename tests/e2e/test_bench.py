@@ -94,7 +94,7 @@ def test_without_a_terminal_and_without_yes_only_the_plan_is_told(places: Places
 def test_a_signal_in_the_middle_leaves_nothing_behind(places: Places, phase: str) -> None:
     with places.start("--events", "2000", "--seconds", "60", "--yes") as bench:
         bench.wait_until(lambda: phase in bench.text(), phase, 90)
-        assert bench.stop(signal.SIGTERM, 60) == 130
+        assert bench.stop(signal.SIGTERM, 60) == 143
     assert "left behind" not in bench.text()
     assert places.left() == []
 
