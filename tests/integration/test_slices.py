@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
 
+from cdc_cli.capture.decode import position_of
 from cdc_cli.capture.errors import translate
 from cdc_cli.capture.pipeline import match_stage
 from cdc_cli.errors import ConfigError
+from cdc_cli.events import Position
 from cdc_cli.settings.models import MongoSettings
 from cdc_cli.settings.shard import MOST, Shard, all_shards
 from tests.support.bson_strategies import IDS, same_number_otherwise
@@ -109,6 +111,16 @@ class Streams:
             stream.close()
 
 
+def _positions(changes: Iterable[dict[str, Any]]) -> dict[tuple[str, str], list[Position]]:
+    """By document and operation, as a watcher of this stream gives them."""
+    found: dict[tuple[str, str], list[Position]] = {}
+    previous = None
+    for change in changes:
+        previous = position_of(change, previous)
+        found.setdefault((change["operationType"], repr(change["documentKey"]["_id"])), []).append(previous)
+    return found
+
+
 def _ids(changes: Iterable[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(change["operationType"], repr(change["documentKey"]["_id"])) for change in changes]
 
@@ -129,16 +141,19 @@ def test_every_change_is_in_one_stream_in_the_order_of_its_document(mongo_databa
     with mongo_database.client.start_session() as session, session.start_transaction():
         for id_ in seen.values():
             documents.update_one({"_id": id_}, {"$set": {"n": 3}}, session=session)
+            documents.update_one({"_id": id_}, {"$set": {"n": 4}}, session=session)
     for id_ in seen.values():
         documents.delete_one({"_id": id_})
 
     parts, everything = streams.read(), whole.read()[0]
     streams.close()
     whole.close()
-    assert len(everything) == 5 * len(seen)
+    assert len(everything) == 6 * len(seen)
     assert Counter(itertools.chain.from_iterable(map(_ids, parts))) == Counter(_ids(everything))
     assert all(parts)
+    whole_positions = _positions(everything)
     for changes in parts:
+        assert all(whole_positions[key] == positions for key, positions in _positions(changes).items())
         ids = {id_ for _, id_ in _ids(changes)}
         assert _ids(changes) == [entry for entry in _ids(everything) if entry[1] in ids]
 
