@@ -46,13 +46,20 @@ _PASSING = frozenset({KafkaError._PARTITION_EOF, KafkaError.UNKNOWN_TOPIC_OR_PAR
 
 
 class _Record(NamedTuple):
-    """A `RawRecord`."""
+    """A `RawRecord`; what few ask for is asked of the driver's message only then."""
 
     offset: int
     key: bytes | None
     value: bytes | None
-    timestamp: int
-    headers: Sequence[tuple[str, bytes]]
+    message: Any
+
+    @property
+    def timestamp(self) -> int:
+        return int(self.message.timestamp()[1])
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        return self.message.headers() or ()
 
 
 class ConfluentConsumer:
@@ -78,6 +85,8 @@ class ConfluentConsumer:
             "topic.metadata.refresh.interval.ms": int(_LOOK_FOR_PARTITIONS_EVERY * 1000),
             "queued.max.messages.kbytes": 16 * 1024,
             "fetch.wait.max.ms": 250,
+            # The default of 1,000 lets a partition rest for a second whenever the queue above was full for a moment.
+            "fetch.queue.backoff.ms": 20,
             "reconnect.backoff.max.ms": 2_000,
             "log_level": 3,
         }
@@ -116,14 +125,15 @@ class ConfluentConsumer:
             self._take_up()
         messages = self._guarded("reading from Kafka", lambda: self._driver.consume(max_records, timeout))
         found: dict[Partition, list[RawRecord]] = {}
-        ready = self._ready
+        ready, new = self._ready, tuple.__new__
         for message in messages:
             if message.error() is not None:
                 self._judge(message)
                 continue
-            partition = Partition(message.topic(), message.partition())
+            partition = new(Partition, (message.topic(), message.partition()))
             if partition in ready:
-                found.setdefault(partition, []).append(_record(message))
+                record = new(_Record, (message.offset(), message.key(), message.value(), message))
+                found.setdefault(partition, []).append(record)
         return found
 
     def rebalance(self) -> Rebalance | None:
@@ -247,9 +257,3 @@ class ConfluentConsumer:
             return ask()
         except Exception as exc:
             raise translate(doing, exc) from exc
-
-
-def _record(message: Any) -> RawRecord:
-    return _Record(
-        message.offset(), message.key(), message.value(), message.timestamp()[1], message.headers() or ()
-    )

@@ -42,13 +42,14 @@ class Lane:
         self._changed = threading.Condition()
         self._closing = False
 
-    def put(self, items: Sequence[Item]) -> None:
-        """Append in order; never blocks."""
+    def put(self, items: Sequence[Item]) -> int:
+        """Append in order; never blocks. Returns their bytes."""
         size = size_of(items)
         with self._changed:
             self._queue.extend(items)
             self._queued_bytes += size
             self._changed.notify()
+        return size
 
     def close(self) -> None:
         """No more will be put: what is there is taken at once, then `take` returns nothing."""

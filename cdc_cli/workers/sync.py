@@ -213,21 +213,18 @@ class Syncer:
             return
         count = len(self._lanes)
         shares: list[list[Item]] = [[] for _ in range(count)]
-        pending = assignment.pending
-        size = 0
+        pending, new = assignment.pending, tuple.__new__
         for record in records:
             key = record.key
             number = (hash(key) if key is not None else partition.number) % count
             pending[number].append(record.offset)
-            shares[number].append(Item(assignment, record))
-            size += len(record.value or b"")
+            shares[number].append(new(Item, (assignment, record)))
         assignment.reached(records[-1].offset + 1)
         self._routed += len(records)
-        self._routed_bytes += size
         self._counters.add("consumed", len(records))
         for lane, share in zip(self._lanes, shares, strict=True):
             if share:
-                lane.put(share)
+                self._routed_bytes += lane.put(share)
 
     def _rebalance(self, change: Rebalance) -> None:
         """Drop what was taken away; what was given waits to be begun."""

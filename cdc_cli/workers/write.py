@@ -19,7 +19,7 @@ from cdc_cli.errors import PoisonEvent, Retryable
 from cdc_cli.observe.counters import Counters
 from cdc_cli.observe.log import EventLog
 from cdc_cli.retry import Backoff, Stopped
-from cdc_cli.workers.lanes import Item, Lane
+from cdc_cli.workers.lanes import Item, Lane, size_of
 
 log = EventLog(__name__)
 
@@ -69,7 +69,7 @@ class LaneWorker:
     def run(self) -> None:
         """Write until the lane ends. Raises what no retry mends: Denied, ConfigError, Fatal."""
         while items := self._take():
-            size = sum(len(item.record.value or b"") for item in items)
+            size = size_of(items)
             try:
                 self.write(items)
             except Stopped:
@@ -118,7 +118,7 @@ class LaneWorker:
 
     def _apply(self, changes: list[Change]) -> Applied:
         while changes:
-            partitions = {_source(change).assignment.partition for change in changes}
+            partitions = {assignment.partition for assignment in {_source(change)[0] for change in changes}}
             # What this thread did not spend computing it has waited: for a turn, a connection, or SQL.
             begun, computed = self._clock.monotonic(), time.thread_time()
             try:
