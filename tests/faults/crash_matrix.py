@@ -31,10 +31,10 @@ from tests.faults.longrun.evidence import (
     offsets_ahead,
     out_of_order,
     token_ahead,
-    token_in_redis,
 )
 from tests.faults.longrun.poison import Poison
 from tests.faults.longrun.site import DRAIN_SECONDS, NAME, Site
+from tests.faults.longrun.tokens import InRedis
 from tests.faults.longrun.writers import COMPARED
 from tests.support.cdc_process import CdcProcess
 from tests.support.pipeline import Pipeline
@@ -234,7 +234,7 @@ class Matrix:
 
     def _token(self) -> str | None:
         if self._store == "redis":
-            return token_in_redis(self._site.valkey.url, self._site.redis_prefix)()
+            return InRedis(self._site.valkey.url, self._site.redis_prefix).position()
         token = self._pipeline.token()
         return token["position"] if token is not None else None
 
