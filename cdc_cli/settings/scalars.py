@@ -15,7 +15,10 @@ _TRAPS = (
     (re.compile(r"[-+]?0[0-9_]+$"), "YAML reads a number with a leading 0 as octal"),
     (re.compile(r"[-+]?0[xob][0-9a-f_]+$", re.IGNORECASE), "YAML reads this as a number to base 16, 8 or 2"),
     (re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$"), "YAML reads this as a number to base 60"),
-    (re.compile(r"[-+]?[0-9][0-9_.]*_[0-9_.]*$"), "YAML reads this as a number without the underscores"),
+    (
+        re.compile(r"[-+]?\.?[0-9][0-9_.]*_[0-9_.]*(e[-+]?[0-9]+)?$", re.IGNORECASE),
+        "YAML reads this as a number without the underscores",
+    ),
 )
 
 

@@ -11,7 +11,8 @@ from tests.unit.settings.conftest import Findings, Load
 
 
 @pytest.mark.parametrize(
-    "word", ["no", "Yes", "ON", "off", "0123", "012", "08", "0x1F", "0o17", "12:30", "12:30:45", "1_000"]
+    "word",
+    ["no", "Yes", "ON", "off", "0123", "012", "08", "0x1F", "0o17", "12:30", "12:30:45", "1_000", ".0_", "1_0.5e+3"],
 )
 def test_a_word_that_yaml_reads_otherwise_is_refused_at_its_place(errors_of: Findings, word: str) -> None:
     (found,) = errors_of(f"mongodb:\n  database: {word}\n")
