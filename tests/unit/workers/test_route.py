@@ -72,7 +72,7 @@ class FakeLedger:
 @pytest.mark.parametrize("workers", [1, 4, 16])
 def test_records_are_spread_over_the_workers_and_a_key_stays_with_one_in_order(workers: int) -> None:
     stop, clock = threading.Event(), SystemClock()
-    records = [FakeRecord(n, key=b"player%d" % (n % 100)) for n in range(1000)]
+    records = [FakeRecord(n, key=b"player%d" % (n % 500)) for n in range(1000)]
     lanes = [Lane(n, 10_000, 0.0, clock) for n in range(workers)]
     consumer = FakeConsumer(records, stop)
     policy, counters = RetryPolicy(RetrySettings(), clock), Counters()
@@ -98,5 +98,5 @@ def test_records_are_spread_over_the_workers_and_a_key_stays_with_one_in_order(w
         assert offsets == sorted(offsets, key=lambda pair: pair[1])
         for key, _ in offsets:
             assert home.setdefault(key, lane.number) == lane.number
-    assert len(home) == 100
+    assert len(home) == 500
     assert len(set(home.values())) == workers
