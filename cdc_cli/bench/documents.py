@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -13,6 +14,10 @@ class DocumentSize(StrEnum):
     SMALL = "small"
     GAME = "game"
     LARGE = "large"
+
+
+BYTES: Mapping[DocumentSize, int] = {DocumentSize.SMALL: 200, DocumentSize.GAME: 650, DocumentSize.LARGE: 20_000}
+"""What a document takes as BSON, on the average."""
 
 
 def document(number: int, size: DocumentSize) -> dict[str, Any]:

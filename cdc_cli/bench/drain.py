@@ -66,7 +66,7 @@ def drain_watch(settings: Settings, work: str, events: int, ended: threading.Eve
     with running(settings, ["watch"], ended, clock) as stage:
         meter = _Meter(clock)
         stage.until("changes to read", lambda: stage.count("read") >= events, lambda: stage.count("read"))
-        waited, read_after, read = stage.waited("watch_waited"), meter.wall, stage.count("read")
+        waited, read_after, read = stage.seconds("watch_waited"), meter.wall, stage.count("read")
         stage.drain()
         _finish(stage, ("published",), read)
         wall, cpu = meter.wall, meter.cpu
@@ -79,12 +79,12 @@ def drain_sync(settings: Settings, work: str, events: int, ended: threading.Even
     """Kafka to PostgreSQL: from the assignment of the partitions to the last commit. Raises CdcError, Stopped."""
     with running(settings, ["sync"], ended, clock) as stage:
         stage.until("Kafka to assign partitions", lambda: stage.count("rebalances") > 0)
-        meter, before = _Meter(clock), (stage.waited("sync_waited"), stage.waited("lane_waited"))
+        meter, before = _Meter(clock), (stage.seconds("sync_waited"), stage.seconds("lane_busy"))
         stage.until("records to read", lambda: stage.count("consumed") >= events, lambda: stage.count("consumed"))
         stage.drain()
         _finish(stage, WRITTEN, events)
         wall, cpu = meter.wall, meter.cpu
-        read, lanes = _since(before[0], stage.waited("sync_waited")), _since(before[1], stage.waited("lane_waited"))
+        read, lanes = _since(before[0], stage.seconds("sync_waited")), _since(before[1], stage.seconds("lane_busy"))
     shares = sync_shares(read, lanes, settings.syncer.workers, wall, cpu)
     counts = {name: count for name in WRITTEN if (count := stage.count(name))}
     return Drained("sync", work, events, wall, cpu / wall, shares, counts)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cdc_cli.bench.clean import Cleaned, clean_run
-from cdc_cli.bench.documents import DocumentSize
+from cdc_cli.bench.documents import BYTES, DocumentSize
 from cdc_cli.bench.drain import SPARE, drain_sync, drain_watch
 from cdc_cli.bench.folders import FolderSite, make_folder
 from cdc_cli.bench.latency import LatencyTest, Load
@@ -56,7 +56,8 @@ def plan_lines(settings: Settings, wishes: Wishes) -> Iterator[str]:
     load = int(wishes.rate * wishes.seconds) if Part.LATENCY in wishes.parts else 0
     yield "this writes to the servers of the configuration, under names that begin with cdc_bench_:"
     if wishes.parts - {Part.LATENCY}:
-        yield f"  {spare:,} {wishes.size} documents, each updated once, from MongoDB through Kafka to PostgreSQL"
+        size = f"about {spare * BYTES[wishes.size] / 1e6:,.0f} MB"
+        yield f"  {spare:,} {wishes.size} documents ({size}), each updated once, through all three servers"
     if load:
         yield f"  {load:,} documents at {wishes.rate:,.0f}/s for {wishes.seconds:,.0f} s"
     yield f"  MongoDB: collections in the database {DATABASE}; all of it passes the oplog"

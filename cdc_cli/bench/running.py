@@ -62,8 +62,8 @@ class Running:
         """These counters together."""
         return sum(self.counters.get(name) for name in names)
 
-    def waited(self, name: str) -> dict[str, float]:
-        """Seconds by label of one of the counters of waits."""
+    def seconds(self, name: str) -> dict[str, float]:
+        """By label, of one of the counters of time."""
         return {label: us / 1e6 for (known, label), us in self.counters.labelled().items() if known == name}
 
 

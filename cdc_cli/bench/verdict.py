@@ -69,9 +69,9 @@ def watch_shares(waited: Mapping[str, float], tail: float, wall: float, cpu: flo
 def sync_shares(
     read: Mapping[str, float], lanes: Mapping[str, float], workers: int, wall: float, cpu: float
 ) -> Shares:
-    """`read`, `lanes`: seconds by label of `sync_waited` and `lane_waited`; those of the lanes are of all together."""
+    """`read`, `lanes`: seconds by label of `sync_waited` and `lane_busy`; those of the lanes are of all together."""
     kafka = read.get("kafka", 0.0) / wall
-    without_batch = lanes.get("records", 0.0) / (wall * workers)
+    without_batch = max(0.0, 1 - sum(lanes.values()) / (wall * workers))
     return {
         Limit.PROCESS: cpu / wall,
         Limit.KAFKA: kafka,

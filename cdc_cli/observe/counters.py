@@ -31,7 +31,7 @@ KNOWN: Mapping[str, str] = {
     "rewinds": "partitions that are read again because PostgreSQL went back to an older state",
     "watch_waited": "microseconds that the loop of watch waited, by what for",
     "sync_waited": "microseconds that the reading loop of sync waited, by what for",
-    "lane_waited": "microseconds that lanes waited, all of them together, by what for",
+    "lane_busy": "microseconds that lanes worked on batches, all of them together, by what they did",
     "in_flight": "gauge: changes sent and not yet acknowledged by Kafka",
     "buffered": "gauge: records consumed and not yet committed in PostgreSQL",
 }
@@ -58,7 +58,7 @@ class Counters:
             self._values[name, label] = self._values.get((name, label), 0) + amount
 
     def add_wait(self, name: str, on: str, seconds: float) -> None:
-        """Count a wait that has ended; once per wait or batch, never per event."""
+        """Count the seconds of something that has ended; once per wait or batch, never per event."""
         self.add(name, max(0, round(seconds * 1_000_000)), on)
 
     def set(self, name: str, value: int) -> None:

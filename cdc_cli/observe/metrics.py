@@ -48,7 +48,7 @@ METRICS: Mapping[str, Public] = {
     "rewinds": Public("cdc_postgres_rewinds_total"),
     "watch_waited": Public("cdc_watch_wait_seconds_total", free="on", scale=1e-6),
     "sync_waited": Public("cdc_sync_wait_seconds_total", free="on", scale=1e-6),
-    "lane_waited": Public("cdc_lane_wait_seconds_total", free="on", scale=1e-6),
+    "lane_busy": Public("cdc_lane_busy_seconds_total", free="on", scale=1e-6),
     "in_flight": Public("cdc_in_flight_events"),
     "buffered": Public("cdc_buffered_events"),
 }
@@ -59,7 +59,7 @@ _HELP = {
     "cdc_events_applied_total": "rows changed in PostgreSQL, by operation",
     "cdc_watch_wait_seconds_total": "seconds that the loop of watch waited, by what for",
     "cdc_sync_wait_seconds_total": "seconds that the reading loop of sync waited, by what for",
-    "cdc_lane_wait_seconds_total": "seconds that lanes waited, all of them together, by what for",
+    "cdc_lane_busy_seconds_total": "seconds that lanes worked on batches, all of them together, by what they did",
 }
 
 

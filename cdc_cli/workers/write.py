@@ -61,6 +61,7 @@ class LaneWorker:
         self._fenced = fenced
         self._adjusted: Counter[str] = Counter()
         self._dropped = self._ignored = 0
+        self._waited = 0.0
 
     @property
     def number(self) -> int:
@@ -68,7 +69,7 @@ class LaneWorker:
 
     def run(self) -> None:
         """Write until the lane ends. Raises what no retry mends: Denied, ConfigError, Fatal."""
-        while items := self._take():
+        while items := self._lane.take():
             size = size_of(items)
             try:
                 self.write(items)
@@ -76,15 +77,9 @@ class LaneWorker:
                 return
             self._lane.finish(items, size)
 
-    def _take(self) -> list[Item]:
-        begun = self._clock.monotonic()
-        items = self._lane.take()
-        self._counters.add_wait("lane_waited", "records", self._clock.monotonic() - begun)
-        return items
-
     def write(self, items: Sequence[Item]) -> None:
         """One batch, as often as it takes; raises Stopped when the deadline of the shutdown has passed."""
-        started = self._clock.monotonic()
+        started, self._waited = self._clock.monotonic(), 0.0
         changes, failed = self._mapped(items)
         applied = self._apply(changes)
         failed.extend(Failed(rejected.change.source, rejected.error) for rejected in applied.rejected)
@@ -95,7 +90,10 @@ class LaneWorker:
         self._counters.add("dropped", self._dropped + len(failed) - len(ours))
         self._counters.add("ignored", self._ignored)
         self._dropped = self._ignored = 0
-        self._report(items, applied, len(ours), self._clock.monotonic() - started)
+        seconds = self._clock.monotonic() - started
+        self._counters.add_wait("lane_busy", "postgresql", self._waited)
+        self._counters.add_wait("lane_busy", "other", seconds - self._waited)
+        self._report(items, applied, len(ours), seconds)
 
     def _mapped(self, items: Sequence[Item]) -> tuple[list[Change], list[Failed]]:
         changes: list[Change] = []
@@ -123,8 +121,7 @@ class LaneWorker:
             begun, computed = self._clock.monotonic(), time.thread_time()
             try:
                 applied = self._applier.apply(changes, partitions)
-                waited = self._clock.monotonic() - begun - (time.thread_time() - computed)
-                self._counters.add_wait("lane_waited", "postgresql", waited)
+                self._waited += self._clock.monotonic() - begun - (time.thread_time() - computed)
                 self._backoff.succeeded()
                 return applied
             except Fenced as lost:

@@ -290,4 +290,4 @@ class World:
 
 def _events(counts: dict[str, int]) -> dict[str, int]:
     """Without the waits, which grow as long as nothing happens."""
-    return {name: count for name, count in counts.items() if not name.partition(".")[0].endswith("_waited")}
+    return {name: count for name, count in counts.items() if not name.partition(".")[0].endswith(("_waited", "_busy"))}

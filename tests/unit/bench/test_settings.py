@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cdc_cli.bench.documents import DocumentSize, document
+from cdc_cli.bench.documents import BYTES, DocumentSize, document
 from cdc_cli.bench.names import DATABASE, Run
 from cdc_cli.bench.settings import bench_settings
 from cdc_cli.consume.topics import literal_topics
@@ -63,6 +63,8 @@ def test_documents_have_the_size_that_they_are_called() -> None:
     def sizes(size: DocumentSize) -> list[int]:
         return [len(bson.encode({"_id": bson.ObjectId(), **document(n, size)})) for n in range(0, 1000, 7)]
 
+    for size, average in BYTES.items():
+        assert average * 0.9 < sum(sizes(size)) / len(sizes(size)) < average * 1.1
     assert 180 <= min(sizes(DocumentSize.SMALL)) <= max(sizes(DocumentSize.SMALL)) <= 220
     assert 380 <= min(sizes(DocumentSize.GAME)) <= 420
     assert 800 <= max(sizes(DocumentSize.GAME)) <= 900

@@ -43,7 +43,7 @@ def test_a_loop_that_neither_waits_nor_computes_has_no_core_to_run_on() -> None:
 
 
 def test_the_lanes_times_are_averages_and_waiting_with_all_the_others_for_kafka_is_not_theirs() -> None:
-    shares = sync_shares({"kafka": 2.0, "lanes": 1.0}, {"records": 12.0, "postgresql": 20.0}, 4, wall=10.0, cpu=3.0)
+    shares = sync_shares({"kafka": 2.0, "lanes": 1.0}, {"postgresql": 20.0, "other": 8.0}, 4, wall=10.0, cpu=3.0)
     assert shares == pytest.approx(
         {Limit.PROCESS: 0.3, Limit.KAFKA: 0.2, Limit.LANES: 0.1, Limit.POSTGRESQL: 0.5}
     )  # fmt: skip
@@ -51,7 +51,7 @@ def test_the_lanes_times_are_averages_and_waiting_with_all_the_others_for_kafka_
 
 
 def test_a_single_busy_lane_is_told_as_lanes_and_not_as_kafka() -> None:
-    shares = sync_shares({"kafka": 0.5}, {"records": 70.0, "postgresql": 9.0}, 8, wall=10.0, cpu=1.0)
+    shares = sync_shares({"kafka": 0.5}, {"postgresql": 9.0, "other": 1.0}, 8, wall=10.0, cpu=1.0)
     assert bottleneck(shares) is Limit.LANES
 
 

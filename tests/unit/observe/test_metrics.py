@@ -57,12 +57,12 @@ def test_counts_appear_under_their_names_and_labels() -> None:
 
 def test_waits_are_counted_in_microseconds_and_shown_in_seconds() -> None:
     counters = Counters()
-    counters.add_wait("lane_waited", "postgresql", 1.25)
-    counters.add_wait("lane_waited", "postgresql", 0.000_001)
-    counters.add_wait("lane_waited", "records", -0.5)
+    counters.add_wait("lane_busy", "postgresql", 1.25)
+    counters.add_wait("lane_busy", "postgresql", 0.000_001)
+    counters.add_wait("lane_busy", "other", -0.5)
     found = samples(render(counters))
-    assert found['cdc_lane_wait_seconds_total{on="postgresql"}'] == "1.250001"
-    assert found['cdc_lane_wait_seconds_total{on="records"}'] == "0.000000"
+    assert found['cdc_lane_busy_seconds_total{on="postgresql"}'] == "1.250001"
+    assert found['cdc_lane_busy_seconds_total{on="other"}'] == "0.000000"
 
 
 def test_a_gauge_keeps_its_precision() -> None:
