@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +17,7 @@ from pymongo import MongoClient
 
 from cdc_cli.demo.servers import ApacheKafka, EmbeddedMongo
 from cdc_cli.demo.servers.process import wait_until
-from tests.support.cdc_process import CdcProcess
+from tests.support.cdc_process import CdcProcess, environment
 from tests.support.pipeline import Pipeline
 
 
@@ -127,3 +131,21 @@ def test_what_cannot_be_removed_is_named_with_the_command(places: Places) -> Non
     assert "left behind: PostgreSQL schema cdc_bench_" in ended.stderr
     assert 'psql: DROP SCHEMA IF EXISTS "cdc_bench_' in ended.stderr
     assert places.left() == []
+
+
+def test_at_a_terminal_it_asks_and_no_is_no(tmp_path: Path) -> None:
+    """Nothing is connected to before the answer: these servers do not exist."""
+    config = tmp_path / "cdc.yaml"
+    kafka = {"bootstrap_servers": ["h:1"]}
+    config.write_text(json.dumps({"mongodb": {"uri": "mongodb://h"}, "kafka": kafka, "postgres": {"dsn": "host=h"}}))
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "cdc_cli", "bench", "-c", str(config)]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment()) as process:
+        os.write(ours, b"n\n")
+        code = process.wait(60)
+    os.close(theirs)
+    said = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert code == 0, said
+    assert "Do it? [y/N]" in said
+    assert "nothing was done" in said
