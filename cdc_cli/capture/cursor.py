@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from bson import CodecOptions, Timestamp, decode
@@ -17,6 +18,7 @@ from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
+from cdc_cli.capture.batch import Batch, documents_of, split_reply
 from cdc_cli.events import Mark, ResumeToken
 
 log = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ class Reply(NamedTuple):
     ended the stream.
     """
 
-    changes: Sequence[Mapping[str, Any]]
+    changes: Batch[Any]
     size: int
     token: ResumeToken | None
     alive: bool
@@ -77,15 +79,17 @@ class ChangeCursor:
             if session is not None:
                 session.end_session()
 
-    def _run(self, command: dict[str, Any], batch: str) -> Reply:
-        """The reply's cursor, decoded by our codec. `command` itself would leave the codec's type decoders out
-        without a word, and NaN would become null on its way to JSON.
+    def _run(self, command: dict[str, Any], name: str) -> Reply:
+        """The reply's cursor; its changes are decoded by our codec when they are asked for. `command` itself would
+        leave the codec's type decoders out without a word, and NaN would become null on its way to JSON.
         """
         reply = self._database.command(command, codec_options=_RAW, session=self._session)
         raw = reply["cursor"].raw
-        cursor = decode(raw, self._codec)
+        array, rest = split_reply(raw, name)
+        cursor = decode(rest)
         self._id = cursor["id"]
-        return Reply(cursor[batch], len(raw), cursor.get("postBatchResumeToken"), bool(self._id))
+        changes = Batch(documents_of(array), partial(decode, codec_options=self._codec))
+        return Reply(changes, len(raw), cursor.get("postBatchResumeToken"), bool(self._id))
 
 
 def change_stream_stage(

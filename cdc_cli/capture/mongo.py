@@ -34,9 +34,9 @@ from cdc_cli.settings.shard import Shard
 
 log = EventLog(__name__)
 
-_BATCH = 1000
+_BATCH, _FIRST_BATCH = 1000, 100
 _BATCH_BYTES = 2 << 20
-"""A batch is asked for in events; about so many bytes of BSON, several times that when decoded, and a few at once."""
+"""A batch is asked for in events; about so many bytes of BSON, and a few at once."""
 _PATIENCE = 0.25
 """Seconds that `read` waits for an answer: the caller looks after other things in between."""
 _RAW_FOR = 1000
@@ -75,7 +75,7 @@ class MongoCapture:
         self._pending: Iterator[Mapping[str, Any]] = iter(())
         self._mode = _Mode.FAST
         self._raw_left = 0
-        self._batch = _BATCH
+        self._batch = _FIRST_BATCH
         self._last: Mark | None = None
         self._previous: Position | None = None
         self._alive = True
@@ -93,7 +93,12 @@ class MongoCapture:
             raise translate("opening the change stream", exc) from exc
 
     def read(self) -> Captured | Mark | None:
-        change = next(self._pending, None)
+        try:
+            change = next(self._pending, None)
+        except InvalidBSON as exc:
+            return self._recover(exc)
+        except Exception as exc:
+            raise translate("decoding a change", exc) from exc
         if change is None:
             return self._more()
         return self._capture(change)
@@ -154,20 +159,23 @@ class MongoCapture:
             begun = time.monotonic()
             reply = self._batches.take(count, _PATIENCE)
             self._waited(time.monotonic() - begun)
-        except (OperationFailure, InvalidBSON) as exc:
+        except OperationFailure as exc:
             return self._recover(exc)
         except Exception as exc:
             raise translate("reading the change stream", exc) from exc
         return self._take(reply) if reply is not None else None
 
     def _take(self, reply: Reply) -> Mark | Captured | None:
+        assert self._batches is not None
         self._alive = reply.alive
         if reply.changes:
-            failpoints.hit("capture.after_read")
             average = reply.size / len(reply.changes)
             self._batch = max(1, min(_BATCH, int(_BATCH_BYTES / average)))
+        self._batches.ask_ahead(self._batch)
+        if reply.changes:
+            failpoints.hit("capture.after_read")
             self._pending = iter(reply.changes)
-            return self._capture(next(self._pending))
+            return self.read()
         token = dict(reply.token) if reply.token is not None else None
         if token is None or (self._last is not None and token == self._last.token):
             return None

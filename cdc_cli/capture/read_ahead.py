@@ -42,8 +42,7 @@ class ReadAhead:
         if isinstance(reply, BaseException):
             raise reply
         self._taken += reply.size
-        if self._ahead and reply.alive:
-            self._ask_ahead(batch_size)
+        self._ahead = self._ahead and reply.alive
         return reply
 
     def close(self) -> None:
@@ -54,10 +53,14 @@ class ReadAhead:
         else:
             self._wanted.put(0)
 
-    def _ask_ahead(self, batch_size: int) -> None:
-        """At least one; the answers that are still due are unknown in size, so large ones stop this late."""
-        while not self._asked or (self._asked < _AHEAD and self._arrived - self._taken < _AHEAD_BYTES):
+    def ask_ahead(self, batch_size: int) -> None:
+        """For one batch at least; the answers that are still due are unknown in size, so large ones stop it late."""
+        while self._ahead and self._asked < _AHEAD and not (self._asked and self._waiting >= _AHEAD_BYTES):
             self._ask(batch_size)
+
+    @property
+    def _waiting(self) -> int:
+        return self._arrived - self._taken
 
     def _ask(self, batch_size: int) -> None:
         if self._thread is None:

@@ -15,6 +15,7 @@ from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import AutoReconnect, OperationFailure
 
+from cdc_cli.capture.batch import Batch
 from cdc_cli.capture.cursor import Reply
 from cdc_cli.errors import PoisonEvent
 from tests.faults.history import Changed
@@ -188,7 +189,7 @@ class SimCursor:
         else:
             self._next = len(oplog)
         self._is_open = True
-        return Reply((), 0, self._token(self._next - 1), True)
+        return Reply(Batch([], self._encoded), 0, self._token(self._next - 1), True)
 
     def more(self, batch_size: int) -> Reply:
         self._process.check()
@@ -215,8 +216,7 @@ class SimCursor:
                     raise OperationFailure("BSONObj size: 17000000 is invalid", 10334)
                 changes.append(change)
             self._next += 1
-        encoded = [self._encoded(change) for change in changes]
-        return Reply(encoded, 100 * len(encoded), self._token(self._next - 1), True)
+        return Reply(Batch(changes, self._encoded), 100 * len(changes), self._token(self._next - 1), True)
 
     def close(self) -> None:
         self._is_open = False
@@ -239,7 +239,7 @@ class SimCursor:
 
     def _invalidated(self) -> Reply:
         entry = {"operationType": "invalidate", "_id": self._token(self._next - 1), "clusterTime": self._clock()}
-        return Reply([self._encoded(entry)], 100, None, False)
+        return Reply(Batch([entry], self._encoded), 100, None, False)
 
     def _shown(self, entry: Entry) -> Mapping[str, Any] | None:
         if not entry.is_watched:
