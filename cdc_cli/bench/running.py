@@ -71,7 +71,7 @@ class Running:
 def running(settings: Settings, names: Sequence[str], ended: threading.Event, clock: Clock) -> Iterator[Running]:
     """Run the services (`watch`, `sync`) while inside; the first error of theirs comes out. `ended` ends them, too."""
     from cdc_cli.wiring import wire
-    from cdc_cli.workers.runtime import tune_collector
+    from cdc_cli.workers.runtime import tune_interpreter
     from cdc_cli.workers.services import Service, SyncService, WatchService
 
     stop = threading.Event()
@@ -85,7 +85,7 @@ def running(settings: Settings, names: Sequence[str], ended: threading.Event, cl
             services.append(service)
             stack.callback(service.close)
             service.prepare()
-        tune_collector()
+        tune_interpreter()
         supervisor = Supervisor(stop, clock, deadline)
         stack.callback(supervisor.join)
         for service in services:

@@ -42,7 +42,7 @@ def run_services(
 def _run(session: Session, names: Sequence[str]) -> None:
     from cdc_cli import failpoints
     from cdc_cli.wiring import wire
-    from cdc_cli.workers.runtime import tune_collector
+    from cdc_cli.workers.runtime import tune_interpreter
     from cdc_cli.workers.supervisor import Supervisor
 
     _refuse_shard(session)
@@ -58,7 +58,7 @@ def _run(session: Session, names: Sequence[str]) -> None:
             service.prepare()
         if session.settings.http.enabled:
             _serve(session, stack, container, services)
-        tune_collector()
+        tune_interpreter()
         for service in services:
             service.spawn(supervisor)
         supervisor.run()

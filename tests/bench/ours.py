@@ -23,7 +23,7 @@ from cdc_cli.events import Mark
 from cdc_cli.observe.counters import Counters
 from cdc_cli.settings.models import Settings
 from cdc_cli.wiring import wire
-from cdc_cli.workers.runtime import tune_collector
+from cdc_cli.workers.runtime import tune_interpreter
 from cdc_cli.workers.services import SyncService, WatchService
 from cdc_cli.workers.supervisor import Supervisor
 from tests.bench.measure import Meter
@@ -44,7 +44,7 @@ def main() -> None:
         names = ("published",) if arguments["service"] == "watch" else APPLIED
         first = "read" if arguments["service"] == "watch" else "consumed"
         service.prepare()
-        tune_collector()
+        tune_interpreter()
         supervisor = Supervisor(stop, SystemClock(), 30)
         meter = Meter()
         meter.start()
