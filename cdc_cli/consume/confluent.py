@@ -84,6 +84,7 @@ class ConfluentConsumer:
             "max.poll.interval.ms": int(settings.consumer.max_poll_interval * 1000),
             "topic.metadata.refresh.interval.ms": int(_LOOK_FOR_PARTITIONS_EVERY * 1000),
             "queued.max.messages.kbytes": 16 * 1024,
+            "fetch.max.bytes": 16 << 20,
             "fetch.wait.max.ms": 250,
             # The default of 1,000 lets a partition rest for a second whenever the queue above was full for a moment.
             "fetch.queue.backoff.ms": 20,

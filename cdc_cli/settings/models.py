@@ -215,7 +215,7 @@ class BufferSettings(Section):
 
     events: int = Field(50_000, ge=1)
     """Events at most."""
-    size: Size = 128 * MiB
+    size: Size = 64 * MiB
     """Bytes at most."""
 
 

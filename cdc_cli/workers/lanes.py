@@ -16,7 +16,7 @@ from cdc_cli.clock import Clock
 from cdc_cli.consume import RawRecord
 from cdc_cli.consume.offsets import Assignment
 
-_MAX_BYTES = 4 << 20
+_MAX_BYTES = 2 << 20
 """A batch ends with the event that reaches this; every lane may hold one several times over."""
 
 

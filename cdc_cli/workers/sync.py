@@ -34,7 +34,7 @@ _LOOP, _MEMBER = "sync", "reading from Kafka"
 _BEATS_WITHIN = 120.0
 """Seconds: longer than any single call to a server that does not answer."""
 _POLL_SECONDS = 0.25
-_POLL_RECORDS = 2000
+_POLL_RECORDS, _FIRST_POLL_RECORDS, _POLL_BYTES = 2000, 50, 8 << 20
 _COMMIT_EVERY = 1.0
 _BEGIN_AGAIN_AFTER = 15.0
 """Seconds that a fenced partition is left to whoever fenced us, unless the group says something first."""
@@ -81,7 +81,8 @@ class Syncer:
         self._health = health
         self._clock = clock
         self._stop = stop
-        self._routed = self._routed_bytes = 0
+        self._routed = self._routed_bytes = self._routed_before = 0
+        self._poll_records = _FIRST_POLL_RECORDS
         self._full_since: float | None = None
         self._paused = False
         self._to_begin: set[Partition] = set()
@@ -184,6 +185,7 @@ class Syncer:
             self._rebalance(change)
         # Nothing may fail between the poll and here: the driver's position has passed these records.
         if records:
+            self._adapt_poll(sum(map(len, records.values())))
             failpoints.hit("sync.after_route")
         self._take_back()
         renewed = self._topics.renewed({partition.topic for partition in self._offsets.current})
@@ -199,10 +201,15 @@ class Syncer:
     def _poll(self) -> Mapping[Partition, Sequence[RawRecord]]:
         """What is there. The lanes having nothing to do meanwhile, it is Kafka that everybody waits for."""
         is_idle, begun = not self.buffered, self._clock.monotonic()
-        records = self._consumer.poll(self._poll_seconds(), _POLL_RECORDS)
+        records = self._consumer.poll(self._poll_seconds(), self._poll_records)
         if is_idle:
             self._counters.add_wait("sync_waited", "kafka", self._clock.monotonic() - begun)
         return records
+
+    def _adapt_poll(self, records: int) -> None:
+        """Of large records fewer are taken at once: the buffer is looked at between two polls."""
+        size, self._routed_before = self._routed_bytes - self._routed_before, self._routed_bytes
+        self._poll_records = max(1, min(_POLL_RECORDS, _POLL_BYTES * records // max(1, size)))
 
     def _poll_seconds(self) -> float:
         return 0.05 if self._paused else _POLL_SECONDS

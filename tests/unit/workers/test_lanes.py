@@ -46,8 +46,8 @@ def test_a_batch_that_is_not_full_is_taken_when_it_is_old_enough() -> None:
 
 def test_large_documents_go_in_smaller_batches_and_do_not_wait_for_their_number() -> None:
     queue, assignment = lane(max_rows=1000, max_wait=3600)
-    megabyte = b"x" * (1 << 20)
-    queue.put([Item(assignment, FakeRecord(offset, value=megabyte)) for offset in range(10)])
+    half = b"x" * (1 << 19)
+    queue.put([Item(assignment, FakeRecord(offset, value=half)) for offset in range(10)])
     assert [item.record.offset for item in queue.take()] == [0, 1, 2, 3]
     assert [item.record.offset for item in queue.take()] == [4, 5, 6, 7]
     queue.close()

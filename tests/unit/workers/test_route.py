@@ -28,6 +28,7 @@ class FakeConsumer:
         self.records = records
         self.stop = stop
         self.polls = 0
+        self.wanted: list[int] = []
         self.sought: dict[Partition, int] = {}
 
     def start(self) -> None: ...
@@ -39,6 +40,7 @@ class FakeConsumer:
 
     def poll(self, timeout: float, max_records: int) -> Mapping[Partition, Sequence[RawRecord]]:
         self.polls += 1
+        self.wanted.append(max_records)
         if self.polls == 2:
             return {P: self.records}
         if self.polls > 2:
@@ -68,11 +70,9 @@ class FakeLedger:
     def verify(self, partitions: Collection[Partition]) -> None: ...
 
 
-@pytest.mark.requirement("R6.1", "R6.2", "R4.2")
-@pytest.mark.parametrize("workers", [1, 4, 16])
-def test_records_are_spread_over_the_workers_and_a_key_stays_with_one_in_order(workers: int) -> None:
+def run_once(records: Sequence[RawRecord], workers: int) -> tuple[FakeConsumer, list[Lane], Counters]:
+    """The poll thread until it has seen the records and polled once more."""
     stop, clock = threading.Event(), SystemClock()
-    records = [FakeRecord(n, key=b"player%d" % (n % 500)) for n in range(1000)]
     lanes = [Lane(n, 10_000, 0.0, clock) for n in range(workers)]
     consumer = FakeConsumer(records, stop)
     policy, counters = RetryPolicy(RetrySettings(), clock), Counters()
@@ -83,12 +83,28 @@ def test_records_are_spread_over_the_workers_and_a_key_stays_with_one_in_order(w
         FakeLedger(),
         lambda topics: {},
         policy.backoff("reading"),
-        Buffer(10_000, 1 << 20),
+        Buffer(10_000, 1 << 30),
         counters,
         Health(clock),
         clock,
         stop,
     ).run()
+    return consumer, lanes, counters
+
+
+@pytest.mark.parametrize(("size", "wanted"), [(100, 2000), (1 << 20, 8), (20 << 20, 1)])
+def test_of_large_records_fewer_are_asked_for_at_once(size: int, wanted: int) -> None:
+    value = b"x" * size
+    consumer, _, _ = run_once([FakeRecord(n, value=value) for n in range(40)], 4)
+    assert consumer.wanted[0] < 100, "nothing is known of their size yet"
+    assert consumer.wanted[-1] == wanted
+
+
+@pytest.mark.requirement("R6.1", "R6.2", "R4.2")
+@pytest.mark.parametrize("workers", [1, 4, 16])
+def test_records_are_spread_over_the_workers_and_a_key_stays_with_one_in_order(workers: int) -> None:
+    records = [FakeRecord(n, key=b"player%d" % (n % 500)) for n in range(1000)]
+    consumer, lanes, counters = run_once(records, workers)
     assert consumer.sought == {P: 0}
     assert counters.snapshot()["sync_waited.kafka"] == counters.get("sync_waited") > 0
     home: dict[bytes | None, int] = {}
