@@ -26,7 +26,7 @@ from cdc_cli.consume.offsets import Offsets
 from cdc_cli.consume.topics import literal_topics, select_topics
 from cdc_cli.container import Container
 from cdc_cli.observe.counters import Counters
-from cdc_cli.observe.health import Health
+from cdc_cli.observe.health import MONGODB, POSTGRES, TOKENS, Health
 from cdc_cli.publish import Publisher
 from cdc_cli.publish.topics import names_collection, topic_of
 from cdc_cli.retry import RetryPolicy
@@ -149,7 +149,7 @@ def _watch_service(container: Container) -> WatchService:
     settings, clock, stop = container.get(Settings), container.get(Clock), container.get(threading.Event)
     mongodb, watching, counters = settings.mongodb, settings.watcher, container.get(Counters)
     policy, publisher, admin = container.get(RetryPolicy), container.get(Publisher), container.get(TopicAdmin)
-    shard = settings.shard
+    shard, health = settings.shard, container.get(Health)
     client = connect(mongodb, f"cdc:{settings.name}{f':{shard.slug}' if shard else ''}")
     tracker = Tracker()
     checkpointer = Checkpointer(
@@ -161,6 +161,7 @@ def _watch_service(container: Container) -> WatchService:
         settings.token_store.redis.lease,
         counters,
         clock,
+        partial(health.asking, TOKENS),
     )
     forwarder = Forwarder(
         publisher,
@@ -176,7 +177,7 @@ def _watch_service(container: Container) -> WatchService:
     watcher = Watcher(
         MongoCapture(
             client, mongodb, Start(watching.start_from), codec_options(), decode_document,
-            partial(counters.add_wait, "watch_waited", "mongodb"), shard,
+            partial(counters.add_wait, "watch_waited", "mongodb"), partial(health.asking, MONGODB), shard,
         ),
         publisher,
         tracker,
@@ -186,7 +187,7 @@ def _watch_service(container: Container) -> WatchService:
         Bounds(watching.max_in_flight.events, watching.max_in_flight.size),
         watching.on_position_lost == "skip_to_now",
         counters,
-        container.get(Health),
+        health,
         clock,
         stop,
     )
@@ -283,6 +284,7 @@ def _assemble_sync(
     from cdc_cli.apply.records import EnvelopeMapper
 
     settings, counters, policy = container.get(Settings), container.get(Counters), container.get(RetryPolicy)
+    health = container.get(Health)
     syncing, batch = settings.syncer, settings.syncer.batch
     lanes = [Lane(n, batch.max_rows, batch.max_wait, clock) for n in range(syncing.workers)]
     offsets = Offsets(len(lanes))
@@ -297,7 +299,7 @@ def _assemble_sync(
         policy.backoff("reading from Kafka"),
         Buffer(syncing.max_buffered.events, syncing.max_buffered.size),
         counters,
-        container.get(Health),
+        health,
         clock,
         stop,
     )
@@ -316,6 +318,7 @@ def _assemble_sync(
             clock,
             abandon,
             syncer.fenced,
+            partial(health.asking, POSTGRES),
         )
         for lane in lanes
     ]

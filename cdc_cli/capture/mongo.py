@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from typing import Any
 
@@ -62,6 +63,7 @@ class MongoCapture:
         codec: CodecOptions[Any],
         decode_document: Callable[[bytes], Mapping[str, Any]],
         waited: Callable[[float], object] = lambda _seconds: None,
+        asking: Callable[[], AbstractContextManager[None]] = nullcontext,
         shard: Shard | None = None,
     ) -> None:
         self._client = client
@@ -70,6 +72,7 @@ class MongoCapture:
         self._codec = codec
         self._decode_document = decode_document
         self._waited = waited
+        self._asking = asking
         self._shard = shard
         self._batches: ReadAhead | None = None
         self._pending: Iterator[Mapping[str, Any]] = iter(())
@@ -128,7 +131,7 @@ class MongoCapture:
             settings.database is None,
         )
         reply = cursor.open([stage, match_stage(settings, self._shard), *([_SLIM] if slim else [])])
-        self._batches, self._alive = ReadAhead(cursor, self._mode is _Mode.FAST), reply.alive
+        self._batches, self._alive = ReadAhead(cursor, self._mode is _Mode.FAST, self._asking), reply.alive
         if self._last is None or (start_at is not None and reply.token):
             self._last = Mark(dict(reply.token or {}), self._previous, start_at, is_event=False)
         return self._last

@@ -8,6 +8,8 @@ neither side waits for the other's hiccups; of large ones only one.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from queue import Empty, SimpleQueue
 
 from cdc_cli.capture.cursor import ChangeCursor, Reply
@@ -20,9 +22,10 @@ _AHEAD_BYTES = 3 << 20
 class ReadAhead:
     """Owns an open cursor. `take` and `close` belong to one thread."""
 
-    def __init__(self, cursor: ChangeCursor, ahead: bool) -> None:
+    def __init__(self, cursor: ChangeCursor, ahead: bool, asking: Callable[[], AbstractContextManager[None]]) -> None:
         self._cursor = cursor
         self._ahead = ahead
+        self._asking = asking
         self._wanted: SimpleQueue[int] = SimpleQueue()
         self._replies: SimpleQueue[Reply | BaseException] = SimpleQueue()
         self._asked = 0
@@ -74,7 +77,8 @@ class ReadAhead:
         """Until closed, or failed: after an error only a new cursor goes on."""
         while (batch_size := self._wanted.get()) and not self._closed:
             try:
-                reply = self._cursor.more(batch_size)
+                with self._asking():
+                    reply = self._cursor.more(batch_size)
                 self._arrived += reply.size
                 self._replies.put(reply)
             except BaseException as exc:

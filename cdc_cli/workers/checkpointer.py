@@ -6,7 +6,8 @@ No save stands in the path of an event, and one save covers all that was acknowl
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 
 from cdc_cli import failpoints
 from cdc_cli.checkpoint import TokenRecord, TokenStore, Writer
@@ -39,6 +40,7 @@ class Checkpointer:
         lease: float,
         counters: Counters,
         clock: Clock,
+        asking: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._store = store
         self._tracker = tracker
@@ -48,6 +50,7 @@ class Checkpointer:
         self._renew_every = lease / 3
         self._counters = counters
         self._clock = clock
+        self._asking = asking
         self._belongs = Belonging("", "")
         self._saved: Mark | None = None
         self._saved_at = self._renewed_at = self._remembered_at = clock.monotonic()
@@ -82,7 +85,8 @@ class Checkpointer:
             reason=reason,
         )
         failpoints.hit("token.before_save")
-        self._store.save(record)
+        with self._asking():
+            self._store.save(record)
         failpoints.hit("token.after_save")
         self._saved, self._saved_at = mark, self._clock.monotonic()
         self._counters.add("token_saves")

@@ -19,7 +19,7 @@ from cdc_cli.consume import Consumer, Partition, RawRecord, Rebalance
 from cdc_cli.consume.offsets import Offsets
 from cdc_cli.errors import Retryable, TryLater
 from cdc_cli.observe.counters import Counters
-from cdc_cli.observe.health import Health
+from cdc_cli.observe.health import POSTGRES, Health
 from cdc_cli.observe.log import EventLog
 from cdc_cli.retry import Backoff
 from cdc_cli.workers.lanes import Item, Lane
@@ -99,6 +99,7 @@ class Syncer:
         self._health.expect_check(_MEMBER)
         while not self._stop.is_set():
             self._health.beat(_LOOP)
+            self._health.tell_silence()
             try:
                 self._step()
                 self._backoff.succeeded()
@@ -118,7 +119,7 @@ class Syncer:
 
         Not beside a claim: the offsets must be those of partitions claimed where they are stored.
         """
-        with self._claiming:
+        with self._claiming, self._health.asking(POSTGRES):
             self._store(self._offsets.committable())
 
     def _store(self, offsets: Mapping[Partition, int]) -> None:

@@ -19,7 +19,7 @@ from cdc_cli.clock import Clock
 from cdc_cli.errors import CdcError, ExitCode, Fatal, PoisonEvent, PositionLost, Retryable
 from cdc_cli.events import Mark
 from cdc_cli.observe.counters import Counters
-from cdc_cli.observe.health import Health
+from cdc_cli.observe.health import KAFKA, Health
 from cdc_cli.observe.log import EventLog
 from cdc_cli.publish import Publisher
 from cdc_cli.retry import Backoff
@@ -152,6 +152,8 @@ class Watcher:
         self._publisher.poll()
         self._tracker.advance()
         self._count()
+        self._health.owes(KAFKA, self._progress_at if self._tracker.in_flight else None)
+        self._health.tell_silence()
         failure = self._tracker.failure
         if failure is not None:
             raise self._explain(failure)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from cdc_cli.apply import Applied, Applier, Change, Fenced
@@ -49,6 +50,7 @@ class LaneWorker:
         clock: Clock,
         abandon: threading.Event,
         fenced: Callable[[Fenced], None],
+        asking: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._lane = lane
         self._mapper = mapper
@@ -59,6 +61,7 @@ class LaneWorker:
         self._clock = clock
         self._abandon = abandon
         self._fenced = fenced
+        self._asking = asking
         self._adjusted: Counter[str] = Counter()
         self._dropped = self._ignored = 0
         self._waited = 0.0
@@ -81,7 +84,8 @@ class LaneWorker:
         """One batch, as often as it takes; raises Stopped when the deadline of the shutdown has passed."""
         started, self._waited = self._clock.monotonic(), 0.0
         changes, failed = self._mapped(items)
-        applied = self._apply(changes)
+        with self._asking():
+            applied = self._apply(changes)
         failed.extend(Failed(rejected.change.source, rejected.error) for rejected in applied.rejected)
         ours = [failure for failure in failed if not _item(failure).assignment.revoked]
         self._dead_letters.bury(
