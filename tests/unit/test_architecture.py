@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "cdc_cli"
 STAGES = ("apply", "brokers", "capture", "checkpoint", "consume", "publish")
 DRIVERS = {"pymongo", "kafka", "confluent_kafka", "psycopg2", "redis"}
-MAKERS = {"wiring.py", "wiring_replay.py"}
+MAKERS = {"wiring.py", "wiring_replay.py", "wiring_watch.py", "wiring_sync.py"}
 
 
 def imports(path: Path, everywhere: bool = True) -> set[str]:
