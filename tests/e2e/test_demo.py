@@ -137,7 +137,8 @@ def test_a_second_interruption_leaves_at_once_and_nothing_behind(demo: Demo) -> 
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     skip_without_servers(process.returncode, seen + err)
-    assert process.returncode == 130, seen + err
+    # Which of the two is seen first is not ours to say when both are there.
+    assert process.returncode in (130, 143), seen + err
     assert wait_until(lambda: demo.is_clean, 10), demo.processes
 
 

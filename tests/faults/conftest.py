@@ -16,8 +16,16 @@ from tests.faults.longrun.site import Site
 
 @pytest.fixture(autouse=True)
 def quiet_driver() -> Iterator[None]:
-    """kafka-python leaves sockets of failed connections to the collector; those of our observers are nobody's fault."""
+    """kafka-python leaves sockets of failed connections to the collector; those of our observers are nobody's fault.
+
+    Before the test as well: what the one before still held at its end is only now nobody's.
+    """
+    _collect()
     yield
+    _collect()
+
+
+def _collect() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()

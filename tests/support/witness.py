@@ -48,6 +48,9 @@ class AtSyncKill(NamedTuple):
     positions: Mapping[tuple[str, str, str], str]
 
 
+IN_TRANSACTIONS = frozenset({"players", "matches"})
+
+
 class Witness:
     """Sees every change of the database from now on, in a thread of its own: an oplog does not keep for ever."""
 
@@ -55,6 +58,9 @@ class Witness:
         self._database = database
         self._seen: list[Seen] = []
         self._error: BaseException | None = None
+        # A collection that a transaction makes takes one of its numbers, and the witness counts changes only.
+        for name in IN_TRANSACTIONS.difference(database.list_collection_names()):
+            database.create_collection(name)
         begin = database.client.admin.command("ping")["operationTime"]
         self._thread = threading.Thread(target=self._run, args=(begin,), name="witness", daemon=True)
         self._thread.start()

@@ -55,10 +55,6 @@ class Workload:
         self._threads = [threading.Thread(target=self._run, args=(w,), name="writer") for w in self._writers]
 
     def start(self) -> None:
-        # One that a transaction makes is an operation of the transaction, which numbers the changes behind it.
-        existing = self._database.list_collection_names()
-        for name in {*COLLECTIONS, HOT}.difference(existing):
-            self._database.create_collection(name)
         for thread in self._threads:
             thread.start()
 

@@ -113,12 +113,12 @@ def test_former_handlers_are_back_afterwards() -> None:
     def mine(number: int, frame: object) -> None:
         pass
 
-    former = signal.signal(signal.SIGTERM, mine)
+    former, interrupt = signal.signal(signal.SIGTERM, mine), signal.getsignal(signal.SIGINT)
     try:
         with stop_on_signals(threading.Event()):
             assert signal.getsignal(signal.SIGTERM) is not mine
         assert signal.getsignal(signal.SIGTERM) is mine
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) is interrupt
         assert signal.set_wakeup_fd(-1) == -1
     finally:
         signal.signal(signal.SIGTERM, former)
