@@ -46,7 +46,8 @@ class Rows:
         """Those that are newer than what the table knows of their documents."""
         name, sql = statements.fresh(target)
         self._session.prepare(name, sql)
-        numbers = self._session.query(f"EXECUTE {name}(%s, %s, %s)", _keys(changes)[:3])
+        ids, types, positions, _ = _keys(changes)
+        numbers = self._session.query(f"EXECUTE {name}(%s, %s, %s)", (ids, types, positions))
         return [changes[number - 1] for (number,) in numbers]
 
     def delete(self, target: Target, changes: Sequence[Change]) -> int:
@@ -70,11 +71,25 @@ class Rows:
         return Upserted(inserted, written)
 
 
-def _keys(changes: Sequence[Change]) -> tuple[Any, ...]:
-    """Ids, types, positions, times: one list each."""
+def _keys(changes: Sequence[Change]) -> tuple[str, str, str, str]:
+    """Ids, types, positions, times: one array each, as PostgreSQL writes arrays.
+
+    As Python lists the driver would quote element by element, which took longer than everything else here.
+    """
     return (
-        [change.id.decode() for change in changes],
-        [change.id_type for change in changes],
-        [change.position.decode() for change in changes],
-        [change.time_ms for change in changes],
+        _array([change.id.decode() for change in changes]),
+        _array([change.id_type for change in changes]),
+        _array([change.position.decode() for change in changes]),
+        f"{{{','.join([str(change.time_ms) for change in changes])}}}",
     )
+
+
+def _array(texts: list[str]) -> str:
+    """Every element in double quotes: then only backslash and quote mean something in it."""
+    joined = "\0".join(texts)
+    if "\\" in joined or '"' in joined:
+        joined = joined.replace("\\", "\\\\").replace('"', '\\"')
+    if joined.count("\0") != len(texts) - 1:
+        raise ValueError("a key holds the character NUL")
+    joined = joined.replace("\0", '","')
+    return f'{{"{joined}"}}' if texts else "{}"

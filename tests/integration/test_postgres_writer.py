@@ -50,6 +50,19 @@ def test_few_rows_go_through_a_prepared_statement_and_many_through_copy(site: Si
     assert on_the_connection(site, "SELECT count(*) FROM pg_temp.cdc_staging") == [(0,)]
 
 
+def test_keys_of_any_characters_are_written_found_again_and_deleted(site: Site) -> None:
+    odd = ["", " ", ",", "{}", '"', "\\", '\\"', "NULL", "null",
+           "a\nb\tc\r", "%s %(x)s", "'; --", "😀ä", "\\N", '{"a",b}']
+    applier = site.applier()
+    assert applier.apply([upsert(key, 1) for key in odd], PARTITIONS).inserted == len(odd)
+    assert {key for (key,) in site.query("SELECT _id FROM players")} == set(odd)
+    assert applier.apply([upsert(key, 1) for key in odd], PARTITIONS).stale == len(odd)
+    assert applier.apply([upsert(key, 1) for key in odd], PARTITIONS).stale == len(odd), "by key alone"
+    assert applier.apply([delete(key, 2) for key in odd], PARTITIONS).deleted == len(odd)
+    assert site.query("SELECT _id FROM players") == []
+    assert {key for (key,) in site.query("SELECT _id FROM cdc.tombstones")} == set(odd)
+
+
 @pytest.mark.parametrize("on_delete", ["delete", "soft"])
 @pytest.mark.requirement("R8.5")
 def test_a_replay_sends_keys_first_and_only_the_documents_that_are_newer(site: Site, on_delete: OnDelete) -> None:
@@ -149,7 +162,7 @@ def test_a_deep_document_is_refused_and_a_big_one_is_stored(site: Site) -> None:
 def test_a_connection_that_the_server_ended_is_replaced(site: Site, when: str) -> None:
     applier = site.applier()
     applier.apply([upsert("a", 1)], PARTITIONS)
-    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'cdc:test'"
+    end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'cdc:test'"
     if when == "idle":
         site.query(end)
     else:
