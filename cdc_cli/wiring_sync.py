@@ -6,9 +6,19 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, cast
 
 from cdc_cli.apply import Applier, Ledger
+from cdc_cli.apply.claims import Claims
+from cdc_cli.apply.fence import Fence
+from cdc_cli.apply.ledger import PostgresLedger
+from cdc_cli.apply.mapping import Mapper
+from cdc_cli.apply.pool import ConnectionPool
+from cdc_cli.apply.postgres import PostgresApplier
+from cdc_cli.apply.records import EnvelopeMapper
+from cdc_cli.apply.schema import CdcSchema
+from cdc_cli.apply.session import Connector, Session
+from cdc_cli.apply.tables import TargetTables
+from cdc_cli.apply.tombstones import Tombstones
 from cdc_cli.brokers import TopicAdmin
 from cdc_cli.clock import Clock
 from cdc_cli.consume import Consumer
@@ -29,16 +39,6 @@ from cdc_cli.workers.write import LaneWorker
 
 
 def sync_service(container: Container) -> Iterator[SyncService]:
-    from cdc_cli.apply.claims import Claims
-    from cdc_cli.apply.fence import Fence
-    from cdc_cli.apply.ledger import PostgresLedger
-    from cdc_cli.apply.pool import ConnectionPool
-    from cdc_cli.apply.postgres import PostgresApplier
-    from cdc_cli.apply.schema import CdcSchema
-    from cdc_cli.apply.session import Connector, Session
-    from cdc_cli.apply.tables import TargetTables
-    from cdc_cli.apply.tombstones import Tombstones
-
     settings, clock, stop = container.get(Settings), container.get(Clock), container.get(threading.Event)
     postgres, syncing = settings.postgres, settings.syncer
     owner, abandon = uuid.uuid4().hex, threading.Event()
@@ -59,26 +59,20 @@ def sync_service(container: Container) -> Iterator[SyncService]:
         acquire_timeout=postgres.pool.acquire_timeout,
     )
     ledger = PostgresLedger(pool, settings.group_id, owner, claims, schema.ensure, tables.forget_all)
-    yield _assemble_sync(
-        container, pool, schema.ensure, applier, ledger, Tombstones, abandon, clock, stop
-    )
+    yield _assemble_sync(container, pool, schema.ensure, applier, ledger, abandon, clock, stop)
     pool.close()
 
 
 def _assemble_sync(
     container: Container,
-    pool: Any,
+    pool: ConnectionPool[Session],
     ensure_schema: Callable[[], None],
     applier: Applier,
     ledger: Ledger,
-    tombstones: Any,
     abandon: threading.Event,
     clock: Clock,
     stop: threading.Event,
 ) -> SyncService:
-    from cdc_cli.apply.mapping import Mapper
-    from cdc_cli.apply.records import EnvelopeMapper
-
     settings, counters, policy = container.get(Settings), container.get(Counters), container.get(RetryPolicy)
     health = container.get(Health)
     syncing, batch, dead_letters = settings.syncer, settings.syncer.batch, container.get(DeadLetters)
@@ -133,7 +127,7 @@ def _assemble_sync(
         first_topics(settings),
         prepare_postgres,
         pool.interrupt,
-        cast(Callable[..., int], tombstones(pool, syncing.tombstone_retention).purge),
+        Tombstones(pool, syncing.tombstone_retention).purge,
         syncing.shutdown_timeout,
         container.get(Starter),
         clock,

@@ -138,7 +138,7 @@ class Watcher:
                 self._forward_alone(item)
             else:
                 self._forwarder.forward(item)
-            if self._unseen < _LOOK_EVERY and self._tracker.has_room(self._bounds.events, self._bounds.size):
+            if self._unseen < _LOOK_EVERY and self._has_room():
                 return
         elif item is not None:
             self._last = item
