@@ -34,7 +34,7 @@ class Mapper:
         jsonb_format: Literal["natural", "ejson"] = "natural",
         on_unsupported_value: Literal["adjust", "dead_letter"] = "adjust",
     ) -> None:
-        self._natural_format = jsonb_format == "natural"
+        self.is_natural = jsonb_format == "natural"
         self._adjuster = Adjuster(refuse=on_unsupported_value == "dead_letter")
         self._natural = Natural(self._adjuster)
 
@@ -68,21 +68,24 @@ class Mapper:
         id_, id_type = row_id(id_json)
         return tuple.__new__(Change, (namespace, id_, id_type, position, time_ms, document, source))
 
+    def simple(self, part: bytes) -> bytes | None:
+        """A document, or what is left of one behind a field, as jsonb takes it; None = only parsing tells."""
+        if _BACKSLASH in part and _ESCAPED_UNHOLDABLE.search(part):
+            return None
+        if _DOLLAR not in part or not self.is_natural:
+            return part
+        simple = unwrap_simple(part)
+        return None if _DOLLAR in simple and b'{"$' in simple else simple
+
     def _jsonb(self, document: bytes) -> bytes:
-        if _BACKSLASH in document and _ESCAPED_UNHOLDABLE.search(document):
-            return self._rebuilt(document)
-        if _DOLLAR not in document or not self._natural_format:
-            return document
-        simple = unwrap_simple(document)
-        if _DOLLAR in simple and b'{"$' in simple:
-            # Not from `simple`: inside `$escaped` it may have unwrapped what is no wrapper.
-            return self._rebuilt(document)
-        return simple
+        simple = self.simple(document)
+        # Not from what is half done: inside `$escaped` it may have unwrapped what is no wrapper.
+        return self._rebuilt(document) if simple is None else simple
 
     def _rebuilt(self, document: bytes) -> bytes:
         """The slow, exact way: parse, convert, print."""
         try:
-            if self._natural_format:
+            if self.is_natural:
                 return _printed(self._natural.value(parse_document(document)))
             return _printed(self._adjuster.tree(parse_plain(document)))
         except RecursionError as exc:

@@ -48,11 +48,14 @@ def _object(depth: int) -> bytes:
     return rb'\{(?:[^{}"\x00-\x1f]++|' + _STRING + inner + rb")*+\}"
 
 
+BALANCED: Final = _object(6)
+"""Pattern of a JSON object up to six levels deep."""
+
 _RECORD: Final = re.compile(
     rb'\{"v":1,"op":"(insert|update|replace|delete)","ns":(' + _STRING + rb"),"
     rb'"pos":"([0-9]{10}\.[0-9]{10}\.[0-9]{10})","ts":(-?[0-9]{1,18}),'
     rb'"id":(\{"\$oid":"[0-9a-f]{24}"\}|' + _STRING + rb"|-?[0-9]{1,19}|" + _object(3) + rb")"
-    rb'(,"missing":true)?+(?:,"before":(' + _object(6) + rb'))?+(?:,"update":(' + _object(6) + rb"))?+"
+    rb'(,"missing":true)?+(?:,"before":(' + BALANCED + rb'))?+(?:,"update":(' + BALANCED + rb"))?+"
     rb'(?:,"doc":(?=(\{))|\}\Z)'
 )
 _OPERATIONS: Final = {operation.encode(): operation for operation in Operation}
