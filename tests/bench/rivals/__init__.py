@@ -1,0 +1,1 @@
+"""Ours beside the connectors of others in Kafka Connect: `python -m tests.bench.rivals --help`."""
