@@ -1,8 +1,9 @@
 """The writer: one batch, one transaction, one connection.
 
 Merge the batch, take the fence, write table after table in name order, commit. Up to `copy_threshold` upserts
-go as arrays into a prepared statement, more through COPY (R7.3, R7.4). When PostgreSQL refuses some of the
-content, the batch is written again piece by piece (isolation.py).
+go as arrays into a prepared statement, more through COPY (R7.3, R7.4): by way of a staging table, or straight into
+the table where all seem to be new (direct.py). When PostgreSQL refuses some of the content, the batch is written
+again piece by piece (isolation.py).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from contextlib import contextmanager
 import psycopg2
 
 from cdc_cli import failpoints
-from cdc_cli.apply import Applied, Change, staging
+from cdc_cli.apply import Applied, Change, direct, staging
+from cdc_cli.apply.direct import Direct
 from cdc_cli.apply.fence import Fence
 from cdc_cli.apply.isolation import Isolation
 from cdc_cli.apply.merge import Merged, OnDelete, TableChanges, merge
@@ -57,6 +59,7 @@ class PostgresApplier:
         self._turns = threading.BoundedSemaphore(max_writes or 2 * (os.cpu_count() or 1))
         self._timeout = acquire_timeout
         self._skimmer = Skimmer()
+        self._direct = Direct()
 
     def apply(self, changes: Sequence[Change], partitions: Collection[Partition]) -> Applied:
         """See Applier.apply. A target that was dropped meanwhile is created again, once."""
@@ -80,7 +83,8 @@ class PostgresApplier:
         todo = [(table, self._tables.resolve(table.table)) for table in merged.tables]
         look_ahead = self._skimmer.looks_ahead
         # Encoded before the turn: whoever has the turn keeps PostgreSQL busy, not this process.
-        staged = b"" if look_ahead else self._staged(merged, todo)
+        lines = None if look_ahead else self._straight(merged, todo)
+        staged = b"" if look_ahead or lines else self._staged(merged, todo)
         with self._turn(), self._pool.session() as session:
             rows = Rows(session, self._on_delete == "soft")
             if look_ahead:
@@ -89,7 +93,10 @@ class PostgresApplier:
                     return Applied(stale=merged.stale, merged=merged.merged, ignored=merged.ignored)
                 staged = self._staged(merged, todo)
             total = merged.changes + merged.stale
-            applied = self._write(session, rows, merged, todo, staged, partitions)
+            applied = self._write_straight(session, rows, merged, todo, lines, partitions) if lines else None
+            if applied is None:
+                staged = self._staged(merged, todo) if lines else staged
+                applied = self._write(session, rows, merged, todo, staged, partitions)
             if applied is None:
                 applied = self._isolate(session, rows, merged, todo, partitions)
             if self._tables.generation != generation:
@@ -98,13 +105,49 @@ class PostgresApplier:
             session.commit()
             failpoints.hit("apply.after_commit")
         self._skimmer.learn(total, applied.stale)
+        self._direct.learn(total, applied.inserted)
         return applied
+
+    def _straight(self, merged: Merged, todo: list[tuple[TableChanges, Target]]) -> list[bytes] | None:
+        """What goes straight into each table; None when the batch does not look as if it could."""
+        if not self._direct.may_try(merged, todo, self._copy_threshold):
+            return None
+        return direct.encode([table for table, _ in todo])
 
     def _staged(self, merged: Merged, todo: list[tuple[TableChanges, Target]]) -> bytes:
         """What goes through COPY, nothing when the upserts are few enough for arrays."""
         if merged.upserts <= self._copy_threshold:
             return b""
         return b"".join(staging.encode(target.id, table.upserts) for table, target in todo)
+
+    def _write_straight(
+        self,
+        session: Session,
+        rows: Rows,
+        merged: Merged,
+        todo: list[tuple[TableChanges, Target]],
+        lines: list[bytes],
+        partitions: Collection[Partition],
+    ) -> Applied | None:
+        """As new rows. Leaves the transaction open; or none and returns None when they cannot be written so."""
+        self._begin(session, todo, partitions)
+        applied = Applied(merged=merged.merged, ignored=merged.ignored)
+        try:
+            fits = rows.lies_open([target for _, target in todo])
+            for (table, target), encoded in zip(todo, lines, strict=True) if fits else ():
+                inserted = rows.copy_straight(target, encoded)
+                applied.inserted += inserted
+                applied.stale += len(table.upserts) - inserted
+        except (psycopg2.Error, ValueError) as error:
+            if not direct.declined(error):
+                raise
+            fits = False
+        if fits:
+            return applied
+        session.rollback()
+        self._direct.failed()
+        log.debug("a batch does not consist of new rows alone, writing it through the staging table")
+        return None
 
     def _write(
         self,
@@ -115,12 +158,10 @@ class PostgresApplier:
         staged: bytes,
         partitions: Collection[Partition],
     ) -> Applied | None:
-        """The straight way; leaves the transaction open, or none and returns None when content is refused."""
+        """All at once; leaves the transaction open, or none and returns None when content is refused."""
         if staged:
             rows.prepare_staging()
-        failpoints.hit("apply.before_begin")
-        self._fence.begin(session, (target.id for _, target in todo), partitions)
-        failpoints.hit("apply.after_begin")
+        self._begin(session, todo, partitions)
         applied = Applied(stale=merged.stale, merged=merged.merged, ignored=merged.ignored)
         try:
             if staged:
@@ -133,6 +174,13 @@ class PostgresApplier:
             session.rollback()
             return None
         return applied
+
+    def _begin(
+        self, session: Session, todo: list[tuple[TableChanges, Target]], partitions: Collection[Partition]
+    ) -> None:
+        failpoints.hit("apply.before_begin")
+        self._fence.begin(session, (target.id for _, target in todo), partitions)
+        failpoints.hit("apply.after_begin")
 
     def _isolate(
         self,

@@ -83,9 +83,11 @@ class Session:
             self.query(sql)
             self.prepared.add(name)
 
-    def copy(self, sql: str, rows: bytes) -> None:
+    def copy(self, sql: str, rows: bytes) -> int:
+        """Send lines of COPY's text format; how many rows the table took."""
         with self._connection.cursor() as cursor:
             cursor.copy_expert(sql, BytesIO(rows), size=1 << 18)
+            return int(cursor.rowcount)
 
     def commit(self) -> None:
         """End the transaction; a server that rolled it back instead says so only in the command tag."""

@@ -39,7 +39,7 @@ def encode(piece: int, changes: Iterable[Change]) -> bytes:
     return b"".join(
         [
             b"%b%b\t%b\t%b\t%d\t%b\n"
-            % (head, _text(id_), id_type.encode(), position, time_ms, _text(document or b"null"))
+            % (head, escape(id_), id_type.encode(), position, time_ms, escape(document or b"null"))
             for _, id_, id_type, position, time_ms, document, _ in changes
         ]
     )
@@ -51,7 +51,8 @@ def bad_line(context: str | None) -> int | None:
     return int(found[1]) if found else None
 
 
-def _text(value: bytes) -> bytes:
+def escape(value: bytes) -> bytes:
+    """A value as COPY's text format wants it."""
     # Bytes are searched as integers, at a fraction of the price of a replacement that finds nothing.
     if _BACKSLASH in value:
         value = value.replace(b"\\", b"\\\\")

@@ -6,6 +6,7 @@ in the C collation: sorting here, and nowhere else, is what keeps concurrent wri
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cdc_cli.apply import staging
@@ -48,6 +49,26 @@ def listed(target: Target) -> tuple[str, str]:
     source = f"unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[]) AS {columns}"
     types = "text[], text[], text[], bigint[], text[]"
     return name, f"PREPARE {name}({types}) AS {_upsert(target, source, 'true', 's.document::jsonb')}"
+
+
+def straight(target: Target) -> str:
+    """The COPY of new rows into the table itself: ids, types, positions, times, documents."""
+    return f"COPY {target.sql} (_id, _id_type, cdc_position, cdc_time, document) FROM STDIN"
+
+
+def hindered(targets: Sequence[Target]) -> str:
+    """Lock the targets and tell whether one of them has a tombstone. Fails as the upsert does (42P10) where the unique
+    key was taken away, without which COPY would store documents twice; the locks keep it from being taken later.
+
+    EXPLAIN plans, and so checks, what it does not run: an INSERT of no row would still fire triggers.
+    """
+    plans = "".join(
+        f"EXPLAIN (COSTS OFF) INSERT INTO {target.sql} (_id, _id_type) SELECT NULL::text, NULL::text WHERE false "
+        "ON CONFLICT (_id, _id_type) DO NOTHING; "
+        for target in targets
+    )
+    numbers = ",".join(str(target.id) for target in targets)
+    return f"{plans}SELECT EXISTS (SELECT FROM cdc.tombstones WHERE table_id = ANY ('{{{numbers}}}'::integer[]))"
 
 
 def buried(target: Target) -> tuple[str, str]:

@@ -44,6 +44,7 @@ def test_few_rows_go_through_a_prepared_statement_and_many_through_copy(site: Si
     assert applier.apply([upsert(f"k{at}", at) for at in range(100)], PARTITIONS).inserted == 100
     assert on_the_connection(site, prepared) == [("cdc_fence",), ("cdc_listed_1",)]
     assert on_the_connection(site, staging) == [(False,)]
+    assert applier.apply([upsert("k0", 100)], PARTITIONS).updated == 1
     assert applier.apply([upsert(f"k{at}", at) for at in range(100, 201)], PARTITIONS).inserted == 101
     assert on_the_connection(site, prepared) == [("cdc_copied_1",), ("cdc_fence",), ("cdc_listed_1",)]
     assert on_the_connection(site, staging) == [(True,)]
@@ -128,9 +129,9 @@ def test_a_batch_of_nothing_but_bad_rows_takes_a_bounded_number_of_passes(
     sent: list[int] = []
     copy = Session.copy
 
-    def counting(session: Session, sql: str, rows: bytes) -> None:
+    def counting(session: Session, sql: str, rows: bytes) -> int:
         sent.append(rows.count(b"\n"))
-        copy(session, sql, rows)
+        return copy(session, sql, rows)
 
     monkeypatch.setattr(Session, "copy", counting)
     applied = applier.apply([poison(f"k{at}", at) for at in range(1, 513)], PARTITIONS)
