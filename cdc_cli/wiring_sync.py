@@ -32,9 +32,10 @@ from cdc_cli.observe.health import POSTGRES, Health
 from cdc_cli.retry import RetryPolicy
 from cdc_cli.settings.models import Settings
 from cdc_cli.wiring_watch import first_topics
+from cdc_cli.workers.backpressure import Buffer
 from cdc_cli.workers.lanes import Lane
 from cdc_cli.workers.services import Starter, SyncService
-from cdc_cli.workers.sync import Buffer, Syncer
+from cdc_cli.workers.sync import Syncer
 from cdc_cli.workers.write import LaneWorker
 
 

@@ -20,11 +20,18 @@ _MAX_BYTES = 2 << 20
 """A batch ends with the event that reaches this; every lane may hold one several times over."""
 
 
-class Item(NamedTuple):
-    """A record on its way to a lane, with the assignment under which it was read."""
+class Run(NamedTuple):
+    """Records of one partition on their way to a lane, in offset order: handed over together, as each by itself
+    would cost more than reading it. With the assignment under which they were read, and the bytes of their values.
+    """
 
     assignment: Assignment
-    record: RawRecord
+    records: Sequence[RawRecord]
+    size: int
+
+    @classmethod
+    def of(cls, assignment: Assignment, records: Sequence[RawRecord]) -> Run:
+        return cls(assignment, records, sum([len(record.value or b"") for record in records]))
 
 
 class Lane:
@@ -32,24 +39,25 @@ class Lane:
 
     def __init__(self, number: int, max_rows: int, max_wait: float, clock: Clock) -> None:
         self.number = number
+        self.max_rows = max_rows
         self.finished = 0
         self.finished_bytes = 0
-        self._max_rows = max_rows
+        self.waiting = 0
+        """Records in the queue now."""
         self._max_wait = max_wait
         self._clock = clock
-        self._queue: deque[Item] = deque()
+        self._queue: deque[Run] = deque()
         self._queued_bytes = 0
         self._changed = threading.Condition()
         self._closing = False
 
-    def put(self, items: Sequence[Item]) -> int:
-        """Append in order; never blocks. Returns their bytes."""
-        size = size_of(items)
+    def put(self, run: Run) -> None:
+        """Append in order; never blocks."""
         with self._changed:
-            self._queue.extend(items)
-            self._queued_bytes += size
+            self._queue.append(run)
+            self.waiting += len(run.records)
+            self._queued_bytes += run.size
             self._changed.notify()
-        return size
 
     def close(self) -> None:
         """No more will be put: what is there is taken at once, then `take` returns nothing."""
@@ -57,48 +65,54 @@ class Lane:
             self._closing = True
             self._changed.notify()
 
-    def take(self) -> list[Item]:
+    def take(self) -> list[Run]:
         """The next batch; blocks until it is full, old enough, or the lane closes. Empty = closed and drained."""
         with self._changed:
             while not self._queue and not self._closing:
                 self._changed.wait()
             due = self._clock.monotonic() + self._max_wait
-            while not self._is_full() and not self._closing:
+            while not self.is_full and not self._closing:
                 left = due - self._clock.monotonic()
                 if left <= 0:
                     break
                 self._changed.wait(left)
             return self._pop()
 
-    def finish(self, items: list[Item], size: int) -> None:
+    def finish(self, batch: Sequence[Run]) -> None:
         """These are applied, dead-lettered or dropped with their partition: called by the lane's worker only."""
-        counts: dict[Assignment, int] = {}
-        for item in items:
-            counts[item.assignment] = counts.get(item.assignment, 0) + 1
-        for assignment, count in counts.items():
-            assignment.done(self.number, count)
-        self.finished += len(items)
-        self.finished_bytes += size
-
-    def _is_full(self) -> bool:
-        return len(self._queue) >= self._max_rows or self._queued_bytes >= _MAX_BYTES
-
-    def _pop(self) -> list[Item]:
-        queue = self._queue
-        items = [queue.popleft() for _ in range(min(len(queue), self._max_rows))]
-        size = size_of(items)
-        while size - (last := size_of(items[-1:])) >= _MAX_BYTES:
-            queue.appendleft(items.pop())
-            size -= last
-        self._queued_bytes -= size
-        return items
+        for run in batch:
+            run.assignment.done(self.number, len(run.records))
+            self.finished += len(run.records)
+            self.finished_bytes += run.size
 
     @property
-    def waiting(self) -> int:
-        """Items in the queue now."""
-        return len(self._queue)
+    def is_full(self) -> bool:
+        """A whole batch waits."""
+        return self.waiting >= self.max_rows or self._queued_bytes >= _MAX_BYTES
+
+    def _pop(self) -> list[Run]:
+        batch: list[Run] = []
+        rows, size = self.max_rows, _MAX_BYTES
+        while self._queue and rows > 0 and size > 0:
+            run = self._queue.popleft()
+            if len(run.records) > rows or run.size > size:
+                run, rest = _split(run, rows, size)
+                if rest.records:
+                    self._queue.appendleft(rest)
+            batch.append(run)
+            rows -= len(run.records)
+            size -= run.size
+        self.waiting -= self.max_rows - rows
+        self._queued_bytes -= _MAX_BYTES - size
+        return batch
 
 
-def size_of(items: Sequence[Item]) -> int:
-    """Bytes of the records' values."""
-    return sum([len(item[1].value or b"") for item in items])
+def _split(run: Run, rows: int, size: int) -> tuple[Run, Run]:
+    """Up to `rows` records, and of these up to the one that reaches `size`, and what is left."""
+    end = 0
+    for record in run.records[:rows]:
+        if size <= 0:
+            break
+        size -= len(record.value or b"")
+        end += 1
+    return Run.of(run.assignment, run.records[:end]), Run.of(run.assignment, run.records[end:])

@@ -8,8 +8,7 @@ data they stand for; only then they are told to Kafka (invariant I5).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from cdc_cli import failpoints
@@ -22,7 +21,8 @@ from cdc_cli.observe.counters import Counters
 from cdc_cli.observe.health import POSTGRES, Health
 from cdc_cli.observe.log import EventLog
 from cdc_cli.retry import Backoff
-from cdc_cli.workers.lanes import Item, Lane
+from cdc_cli.workers.backpressure import Backpressure, Buffer
+from cdc_cli.workers.lanes import Lane, Run
 from cdc_cli.workers.start_offset import start_offset, tell_loss
 from cdc_cli.workers.topic_watch import TopicIds, TopicWatch
 
@@ -33,24 +33,12 @@ log = EventLog(__name__)
 _LOOP, _MEMBER = "sync", "reading from Kafka"
 _BEATS_WITHIN = 120.0
 """Seconds: longer than any single call to a server that does not answer."""
-_POLL_SECONDS = 0.25
-_POLL_RECORDS, _FIRST_POLL_RECORDS, _POLL_BYTES = 2000, 50, 8 << 20
+_POLL_SECONDS, _POLL_SECONDS_PAUSED = 0.25, 0.05
 _COMMIT_EVERY = 1.0
 _BEGIN_AGAIN_AFTER = 15.0
 """Seconds that a fenced partition is left to whoever fenced us, unless the group says something first."""
-_PATIENCE = 1.0
-"""Seconds that a full pipeline is waited for before partitions are paused: a pause throws fetched records away."""
-_RESUME_AT = 0.7
 _VERIFY_EVERY = 5.0
 """Seconds between two looks whether PostgreSQL still has what it had: on a quiet topic nothing else notices."""
-
-
-@dataclass(frozen=True, slots=True)
-class Buffer:
-    """What may be consumed and not yet applied."""
-
-    events: int
-    size: int
 
 
 class Syncer:
@@ -76,15 +64,11 @@ class Syncer:
         self._ledger = ledger
         self._topics = TopicWatch(topic_ids, clock)
         self._backoff = backoff
-        self._buffer = buffer
+        self._pressure = Backpressure(consumer, lanes, buffer, counters, clock, stop)
         self._counters = counters
         self._health = health
         self._clock = clock
         self._stop = stop
-        self._routed = self._routed_bytes = self._routed_before = 0
-        self._poll_records = _FIRST_POLL_RECORDS
-        self._full_since: float | None = None
-        self._paused = False
         self._to_begin: set[Partition] = set()
         self._to_commit: dict[Partition, int] = {}
         self._begin_again: dict[Partition, float] = {}
@@ -171,22 +155,20 @@ class Syncer:
     @property
     def buffered(self) -> int:
         """Records consumed and not yet applied."""
-        return self._routed - sum(lane.finished for lane in self._lanes)
+        return self._pressure.buffered
 
     def _step(self) -> None:
         self._consumer.refresh()
         records = self._poll()
         change = self._consumer.rebalance()
         moved = change.revoked | change.assigned if change is not None else frozenset()
-        for partition, some in records.items():
-            # What was fetched before a partition changed hands is not where it goes on now.
-            if partition not in moved:
-                self._route(partition, some)
+        # What was fetched before a partition changed hands is not where it goes on now.
+        kept = {partition: some for partition, some in records.items() if partition not in moved}
         if change is not None:
             self._rebalance(change)
         # Nothing may fail between the poll and here: the driver's position has passed these records.
         if records:
-            self._adapt_poll(sum(map(len, records.values())))
+            self._hand_over([share for partition, some in kept.items() for share in self._shares(partition, some)])
             failpoints.hit("sync.after_route")
         self._take_back()
         renewed = self._topics.renewed({partition.topic for partition in self._offsets.current})
@@ -197,42 +179,39 @@ class Syncer:
             self._stop.wait(0.05)
         self._tell_kafka()
         self._counters.set("buffered", self.buffered)
-        self._breathe()
+        self._pressure.breathe(self._offsets.current)
 
     def _poll(self) -> Mapping[Partition, Sequence[RawRecord]]:
         """What is there. The lanes having nothing to do meanwhile, it is Kafka that everybody waits for."""
         is_idle, begun = not self.buffered, self._clock.monotonic()
-        records = self._consumer.poll(self._poll_seconds(), self._poll_records)
+        seconds = _POLL_SECONDS_PAUSED if self._pressure.is_paused else _POLL_SECONDS
+        records = self._consumer.poll(seconds, self._pressure.poll_records)
         if is_idle:
             self._counters.add_wait("sync_waited", "kafka", self._clock.monotonic() - begun)
         return records
 
-    def _adapt_poll(self, records: int) -> None:
-        """Of large records fewer are taken at once: the buffer is looked at between two polls."""
-        size, self._routed_before = self._routed_bytes - self._routed_before, self._routed_bytes
-        self._poll_records = max(1, min(_POLL_RECORDS, _POLL_BYTES * records // max(1, size)))
-
-    def _poll_seconds(self) -> float:
-        return 0.05 if self._paused else _POLL_SECONDS
-
-    def _route(self, partition: Partition, records: Sequence[RawRecord]) -> None:
+    def _shares(self, partition: Partition, records: Sequence[RawRecord]) -> Iterator[tuple[Lane, Run]]:
+        """Each lane's part of them, by key; from here on they hold the partition's offset back."""
         assignment = self._offsets.current.get(partition)
         if assignment is None or not records:
             return
         count = len(self._lanes)
-        shares: list[list[Item]] = [[] for _ in range(count)]
-        pending, new = assignment.pending, tuple.__new__
+        shares: list[list[RawRecord]] = [[] for _ in range(count)]
         for record in records:
             key = record.key
-            number = (hash(key) if key is not None else partition.number) % count
-            pending[number].append(record.offset)
-            shares[number].append(new(Item, (assignment, record)))
+            shares[(hash(key) if key is not None else partition.number) % count].append(record)
+        for number, share in enumerate(shares):
+            assignment.pending[number].extend([record.offset for record in share])
         assignment.reached(records[-1].offset + 1)
-        self._routed += len(records)
         self._counters.add("consumed", len(records))
         for lane, share in zip(self._lanes, shares, strict=True):
             if share:
-                self._routed_bytes += lane.put(share)
+                yield lane, Run.of(assignment, share)
+
+    def _hand_over(self, shares: Sequence[tuple[Lane, Run]]) -> None:
+        self._pressure.routed(sum(len(run.records) for _, run in shares), sum(run.size for _, run in shares))
+        for lane, run in shares:
+            lane.put(run)
 
     def _rebalance(self, change: Rebalance) -> None:
         """Drop what was taken away; what was given waits to be begun."""
@@ -286,8 +265,7 @@ class Syncer:
                     # A former owner did not get so far as to tell Kafka; on a quiet topic nobody else would.
                     self._to_commit[partition] = offset
         # Those that are begun again without a rebalance may be paused still.
-        self._consumer.resume(list(self._offsets.current))
-        self._paused = False
+        self._pressure.resume(self._offsets.current)
 
     def _claim(self, partitions: Collection[Partition], ids: Mapping[str, str]) -> Mapping[Partition, int]:
         with self._claiming:
@@ -318,26 +296,3 @@ class Syncer:
             with self._lock:
                 self._to_commit = {**current, **self._to_commit}
             raise
-
-    def _breathe(self) -> None:
-        """Wait a little for room; when there is none for long, pause and keep the membership by polling on."""
-        if self._fill() < 1:
-            self._full_since = None
-        elif self._full_since is None:
-            self._full_since = self._clock.monotonic()
-        begun = self._clock.monotonic()
-        while self._fill() >= 1 and not self._paused and not self._stop.wait(0.005):
-            assert self._full_since is not None
-            if self._clock.monotonic() - self._full_since > _PATIENCE:
-                self._consumer.pause(list(self._offsets.current))
-                self._paused = True
-        if self._full_since is not None:
-            self._counters.add_wait("sync_waited", "lanes", self._clock.monotonic() - begun)
-        if self._paused and self._fill() < _RESUME_AT:
-            self._consumer.resume(list(self._offsets.current))
-            self._paused = False
-
-    def _fill(self) -> float:
-        """How full the buffer is; 1 and more = full."""
-        size = self._routed_bytes - sum(lane.finished_bytes for lane in self._lanes)
-        return max(self.buffered / self._buffer.events, size / self._buffer.size)

@@ -11,16 +11,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from itertools import chain
+from typing import NamedTuple, Protocol, cast
 
 from cdc_cli.apply import Applied, Applier, Change, Fenced
 from cdc_cli.clock import Clock
+from cdc_cli.consume import RawRecord
 from cdc_cli.consume.dead_letters import DeadLetters, Failed
+from cdc_cli.consume.offsets import Assignment
 from cdc_cli.errors import PoisonEvent, Retryable
 from cdc_cli.observe.counters import Counters
 from cdc_cli.observe.log import EventLog
 from cdc_cli.retry import Backoff, Stopped
-from cdc_cli.workers.lanes import Item, Lane, size_of
+from cdc_cli.workers.lanes import Lane, Run
 
 log = EventLog(__name__)
 
@@ -34,6 +37,20 @@ class RecordMapper(Protocol):
         ...
 
     def map(self, value: bytes | None, source: object) -> Change | None: ...
+
+
+class _Item(NamedTuple):
+    """Where a failed record came from."""
+
+    assignment: Assignment
+    record: RawRecord
+
+
+class _Mapped(NamedTuple):
+    """The changes of a run, whose sources are its records."""
+
+    assignment: Assignment
+    changes: list[Change]
 
 
 class LaneWorker:
@@ -72,24 +89,27 @@ class LaneWorker:
 
     def run(self) -> None:
         """Write until the lane ends. Raises what no retry mends: Denied, ConfigError, Fatal."""
-        while items := self._lane.take():
-            size = size_of(items)
+        while batch := self._lane.take():
             try:
-                self.write(items)
+                self.write(batch)
             except Stopped:
                 return
-            self._lane.finish(items, size)
+            self._lane.finish(batch)
 
-    def write(self, items: Sequence[Item]) -> None:
+    def write(self, batch: Sequence[Run]) -> None:
         """One batch, as often as it takes; raises Stopped when the deadline of the shutdown has passed."""
         started, self._waited = self._clock.monotonic(), 0.0
-        changes, failed = self._mapped(items)
+        mapped, failed = self._mapped(batch)
         with self._asking():
-            applied = self._apply(changes)
-        failed.extend(Failed(rejected.change.source, rejected.error) for rejected in applied.rejected)
-        ours = [failure for failure in failed if not _item(failure).assignment.revoked]
+            applied = self._apply(mapped)
+        if applied.rejected:
+            found = {id(change.source): assignment for assignment, changes in mapped for change in changes}
+            for change, error in applied.rejected:
+                failed.append(Failed(_Item(found[id(change.source)], _record(change)), error))
+        ours = [(_item(failure), failure.error) for failure in failed if not _item(failure).assignment.revoked]
+        count = sum(len(run.records) for run in batch)
         self._dead_letters.bury(
-            [(_item(f).assignment.partition, _item(f).record, f.error) for f in ours], len(items), self._abandon
+            [(item.assignment.partition, item.record, error) for item, error in ours], count, self._abandon
         )
         self._counters.add("dropped", self._dropped + len(failed) - len(ours))
         self._counters.add("ignored", self._ignored)
@@ -97,30 +117,35 @@ class LaneWorker:
         seconds = self._clock.monotonic() - started
         self._counters.add_wait("lane_busy", "postgresql", self._waited)
         self._counters.add_wait("lane_busy", "other", seconds - self._waited)
-        self._report(items, applied, len(ours), seconds)
+        self._report(count, applied, len(ours), seconds)
 
-    def _mapped(self, items: Sequence[Item]) -> tuple[list[Change], list[Failed]]:
-        changes: list[Change] = []
+    def _mapped(self, batch: Sequence[Run]) -> tuple[list[_Mapped], list[Failed]]:
+        mapped: list[_Mapped] = []
         failed: list[Failed] = []
         map_value = self._mapper.map
-        for item in items:
-            if item[0].revoked:
-                self._dropped += 1
+        for assignment, records, _ in batch:
+            if assignment.revoked:
+                self._dropped += len(records)
                 continue
-            try:
-                change = map_value(item[1].value, item)
-            except PoisonEvent as error:
-                failed.append(Failed(item, error))
-                continue
-            if change is not None:
-                changes.append(change)
-            else:
-                self._ignored += 1
-        return changes, failed
+            changes: list[Change] = []
+            for record in records:
+                try:
+                    change = map_value(record.value, record)
+                except PoisonEvent as error:
+                    failed.append(Failed(_Item(assignment, record), error))
+                    continue
+                if change is not None:
+                    changes.append(change)
+                else:
+                    self._ignored += 1
+            if changes:
+                mapped.append(_Mapped(assignment, changes))
+        return mapped, failed
 
-    def _apply(self, changes: list[Change]) -> Applied:
-        while changes:
-            partitions = {assignment.partition for assignment in {_source(change)[0] for change in changes}}
+    def _apply(self, mapped: Sequence[_Mapped]) -> Applied:
+        while mapped:
+            partitions = {assignment.partition for assignment, _ in mapped}
+            changes = list(chain.from_iterable([changes for _, changes in mapped]))
             # What this thread did not spend computing it has waited: for a turn, a connection, or SQL.
             begun, computed = self._clock.monotonic(), time.thread_time()
             try:
@@ -130,19 +155,18 @@ class LaneWorker:
                 return applied
             except Fenced as lost:
                 self._fenced(lost)
-                for change in changes:
-                    if _source(change).assignment.partition in lost.partitions:
-                        _source(change).assignment.revoked = True
+                for assignment, _ in mapped:
+                    if assignment.partition in lost.partitions:
+                        assignment.revoked = True
             except Retryable as error:
                 self._counters.add("retries", label=self._backoff.what)
                 if self._abandon.wait(self._backoff.failed(error)):
                     raise Stopped("writing to PostgreSQL") from error
-            ours = [change for change in changes if not _source(change).assignment.revoked]
-            self._dropped += len(changes) - len(ours)
-            changes = ours
+            self._dropped += sum(len(changes) for assignment, changes in mapped if assignment.revoked)
+            mapped = [run for run in mapped if not run.assignment.revoked]
         return Applied()
 
-    def _report(self, items: Sequence[Item], applied: Applied, dead: int, seconds: float) -> None:
+    def _report(self, events: int, applied: Applied, dead: int, seconds: float) -> None:
         counters = self._counters
         counters.add("inserted", applied.inserted)
         counters.add("updated", applied.updated)
@@ -159,7 +183,7 @@ class LaneWorker:
         log.info(
             "batch.applied",
             "%d events: %d inserted, %d updated, %d deleted, %d stale, %d merged, %d dead letters",
-            len(items),
+            events,
             applied.inserted,
             applied.updated,
             applied.deleted,
@@ -179,11 +203,10 @@ class LaneWorker:
         )
 
 
-def _source(change: Change) -> Item:
-    assert isinstance(change.source, Item)
-    return change.source
+def _record(change: Change) -> RawRecord:
+    return cast(RawRecord, change.source)
 
 
-def _item(failure: Failed) -> Item:
-    assert isinstance(failure.source, Item)
+def _item(failure: Failed) -> _Item:
+    assert isinstance(failure.source, _Item)
     return failure.source

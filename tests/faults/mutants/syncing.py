@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from cdc_cli.apply import mapping, merge
+from cdc_cli.apply import merge
 from cdc_cli.apply.claims import Claims
-from cdc_cli.consume.dead_letters import DeadLetters, Failed
+from cdc_cli.apply.records import EnvelopeMapper
+from cdc_cli.consume.dead_letters import DeadLetters
 from cdc_cli.consume.offsets import Assignment
-from cdc_cli.errors import PoisonEvent, Retryable
+from cdc_cli.errors import Retryable
 from cdc_cli.retry import Stopped
-from cdc_cli.workers import sync
+from cdc_cli.workers import backpressure, sync
 from cdc_cli.workers.sync import Syncer
 from cdc_cli.workers.write import LaneWorker
 
@@ -30,10 +31,10 @@ def offset_before_apply() -> Iterator[None]:
     """A batch counts as done when it is taken, and is written then."""
 
     def mutant(self: Any) -> None:
-        while items := self._lane.take():
-            self._lane.finish(items, sum(len(item.record.value or b"") for item in items))
+        while batch := self._lane.take():
+            self._lane.finish(batch)
             try:
-                self.write(items)
+                self.write(batch)
             except Stopped:
                 return
 
@@ -64,17 +65,15 @@ def last_done_committed() -> Iterator[None]:
 def batch_dropped_on_one_bad_row() -> Iterator[None]:
     """One record that cannot be mapped takes the rest of its batch with it."""
 
-    def mutant(self: Any, items: Any) -> Any:
-        changes, failed = [], []
-        for item in items:
-            try:
-                change = self._mapper.map(item.record.value, item)
-            except PoisonEvent as error:
-                failed.append(Failed(item, error))
-                break
-            if change is not None:
-                changes.append(change)
-        return changes, failed
+    mapped = LaneWorker._mapped
+
+    def mutant(self: Any, batch: Any) -> Any:
+        found, failed = mapped(self, batch)
+        if failed:
+            order = {id(record): n for n, record in enumerate(r for run in batch for r in run.records)}
+            first = order[id(failed[0].source.record)]
+            found = [run._replace(changes=[c for c in run.changes if order[id(c.source)] < first]) for run in found]
+        return found, failed[:1]
 
     with patch.object(LaneWorker, "_mapped", mutant):
         yield
@@ -120,8 +119,13 @@ def sync_nothing() -> Any:
 @contextmanager
 def text_of_id_as_row() -> Iterator[None]:
     """Rows are told apart by the text of `_id` alone."""
-    row_id = mapping.row_id
-    with patch.object(mapping, "row_id", lambda id_json: (row_id(id_json)[0], "string")):
+    map_value = EnvelopeMapper.map
+
+    def mutant(self: Any, value: Any, source: Any) -> Any:
+        change = map_value(self, value, source)
+        return change and change._replace(id_type="string")
+
+    with patch.object(EnvelopeMapper, "map", mutant):
         yield
 
 
@@ -165,7 +169,7 @@ def oldest_of_a_batch_wins() -> Iterator[None]:
 @contextmanager
 def never_resumed() -> Iterator[None]:
     """Partitions that were paused for lack of room stay paused."""
-    with patch.object(sync, "_RESUME_AT", -1.0):
+    with patch.object(backpressure, "_RESUME_AT", -1.0):
         yield
 
 

@@ -23,12 +23,13 @@ from cdc_cli.observe.counters import Counters
 from cdc_cli.observe.health import Health
 from cdc_cli.retry import RetryPolicy, Stopped
 from cdc_cli.settings.models import MongoSettings, RetrySettings
+from cdc_cli.workers.backpressure import Buffer
 from cdc_cli.workers.checkpointer import Checkpointer
 from cdc_cli.workers.forward import Forwarder
 from cdc_cli.workers.lanes import Lane
 from cdc_cli.workers.services import Service, Starter, SyncService, WatchService
 from cdc_cli.workers.supervisor import Supervisor
-from cdc_cli.workers.sync import Buffer, Syncer
+from cdc_cli.workers.sync import Syncer
 from cdc_cli.workers.watch import Bounds, Watcher
 from cdc_cli.workers.write import LaneWorker
 from tests.faults.simulation.database import SimApplier, SimLedger

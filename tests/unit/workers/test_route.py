@@ -14,8 +14,9 @@ from cdc_cli.observe.counters import Counters
 from cdc_cli.observe.health import Health
 from cdc_cli.retry import RetryPolicy
 from cdc_cli.settings.models import RetrySettings
+from cdc_cli.workers.backpressure import Buffer
 from cdc_cli.workers.lanes import Lane
-from cdc_cli.workers.sync import Buffer, Syncer
+from cdc_cli.workers.sync import Syncer
 from tests.unit.workers.test_lanes import FakeRecord
 
 P = Partition("cdc.game.players", 0)
@@ -110,7 +111,7 @@ def test_records_are_spread_over_the_workers_and_a_key_stays_with_one_in_order(w
     home: dict[bytes | None, int] = {}
     for lane in lanes:
         lane.close()
-        offsets = [(item.record.key, item.record.offset) for item in lane.take()]
+        offsets = [(record.key, record.offset) for run in lane.take() for record in run.records]
         assert offsets == sorted(offsets, key=lambda pair: pair[1])
         for key, _ in offsets:
             assert home.setdefault(key, lane.number) == lane.number

@@ -18,7 +18,7 @@ from cdc_cli.errors import PoisonEvent, Retryable
 from cdc_cli.observe.counters import Counters
 from cdc_cli.retry import RetryPolicy, Stopped
 from cdc_cli.settings.models import RetrySettings
-from cdc_cli.workers.lanes import Item, Lane
+from cdc_cli.workers.lanes import Lane, Run
 from cdc_cli.workers.write import LaneWorker
 from tests.unit.workers.test_lanes import FakeRecord
 
@@ -43,9 +43,11 @@ class FakeApplier:
 class FakeDeadLetters:
     def __init__(self) -> None:
         self.buried: list[int] = []
+        self.partitions: list[Partition] = []
 
     def bury(self, failed: Any, seen: int, abandon: threading.Event) -> None:
         self.buried += [record.offset for _, record, _ in failed]
+        self.partitions += [partition for partition, _, _ in failed]
 
 
 def envelope(offset: int, name: str) -> FakeRecord:
@@ -78,7 +80,7 @@ class Site:
         for record in records:
             self.assignment.pending[0].append(record.offset)
             self.assignment.reached(record.offset + 1)
-        self.lane.put([Item(self.assignment, record) for record in records])
+        self.lane.put(Run.of(self.assignment, records))
 
     def run(self) -> None:
         self.lane.close()
@@ -141,6 +143,32 @@ def test_changes_of_a_partition_that_another_process_owns_are_dropped_and_not_co
     assert site.assignment.revoked
 
 
+def test_what_another_process_owns_is_dropped_and_the_rest_of_the_batch_is_written() -> None:
+    applier = FakeApplier(Fenced([P]))
+    site = Site(applier)
+    other = Assignment(P._replace(number=1), 0, 1)
+    other.pending[0].append(7)
+    other.reached(8)
+    site.feed(envelope(0, "p0"), envelope(1, "p1"))
+    site.lane.put(Run.of(other, [envelope(7, "p7")]))
+    site.run()
+    assert [[change.id for change in batch] for batch in applier.batches] == [[b"p7"]]
+    assert site.counters.get("dropped") == 2
+    assert other.committable() == 8
+
+
+def test_a_dead_letter_names_the_partition_that_its_record_came_from() -> None:
+    applier = FakeApplier()
+    applier.reject = {b"p7"}
+    site = Site(applier)
+    other = Assignment(P._replace(number=1), 0, 1)
+    other.pending[0].append(7)
+    site.feed(envelope(0, "p0"))
+    site.lane.put(Run.of(other, [envelope(7, "p7")]))
+    site.run()
+    assert site.letters.partitions == [other.partition]
+
+
 @pytest.mark.requirement("R9.3")
 def test_past_the_deadline_of_the_shutdown_a_worker_gives_up_without_moving_the_offset() -> None:
     site = Site(FakeApplier(*[Retryable("down")] * 50))
@@ -149,4 +177,4 @@ def test_past_the_deadline_of_the_shutdown_a_worker_gives_up_without_moving_the_
     site.run()
     assert site.assignment.committable() == 0
     with pytest.raises(Stopped):
-        site.worker.write([Item(Assignment(P, 0, 1), envelope(0, "p0"))])
+        site.worker.write([Run.of(Assignment(P, 0, 1), [envelope(0, "p0")])])
