@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--only", default="watch,sync")
-    parser.add_argument("--tasks", default="4", help="tasks.max of the JDBC sink, comma-separated")
+    parser.add_argument("--tasks", default="4,8", help="tasks.max of the JDBC sink, comma-separated")
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     options = parser.parse_args()
     only = options.only.split(",")

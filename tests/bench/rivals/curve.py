@@ -67,7 +67,10 @@ class Curve:
 
 
 class Follower:
-    """Polls until everything has arrived; `cpu` is asked at each poll, `check` raises when the worker is broken. TimeoutError when nothing moves."""
+    """Polls until everything has arrived; `cpu` is asked at each poll, `check` raises when the worker is broken.
+
+    TimeoutError when nothing arrives for a minute.
+    """
 
     def __init__(self, cpu: Callable[[], float], check: Callable[[], None]) -> None:
         self._cpu = cpu
