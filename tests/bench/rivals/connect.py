@@ -16,7 +16,7 @@ from tests.bench.rivals.jars import RUNTIME, Bundle, folder
 
 Properties = Mapping[str, str]
 
-# The heap is that of bin/connect-standalone.sh. Its G1 cost Debezium a third more CPU and half the rate on two cores.
+# The heap of bin/connect-standalone.sh. With the G1 of Kafka's scripts Debezium had half the rate on two cores.
 _JVM = ("-Xms256M", "-Xmx2G", "-server", "-XX:+UseParallelGC", "-Djava.awt.headless=true")
 
 _LOG4J = """\
