@@ -12,15 +12,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cdc_cli import failpoints
 from cdc_cli.apply import Applied, Applier, Change
 from cdc_cli.apply.direct import Direct
 from cdc_cli.apply.merge import OnDelete
 from cdc_cli.apply.session import Session
-from cdc_cli.errors import ConfigError
+from cdc_cli.errors import ConfigError, Retryable
 from tests.support.changes import PLAYERS, delete, poison, upsert
 from tests.support.writers import PARTITIONS, Site, total
 
 MATCHES = "game.matches"
+STRAIGHT, STAGED = "public.players", "pg_temp.cdc_staging"
+Opens = Callable[..., Applier]
 COLUMNS = "_id, _id_type, document::text, cdc_position, cdc_time::text"
 
 
@@ -52,8 +55,10 @@ def copies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
-STRAIGHT, STAGED = "public.players", "pg_temp.cdc_staging"
-Opens = Callable[..., Applier]
+@pytest.fixture
+def armed() -> Iterator[Callable[[str], None]]:
+    yield failpoints.arm
+    failpoints.arm("")
 
 
 @pytest.fixture
@@ -300,6 +305,20 @@ def test_a_replay_fills_an_empty_table_straight_too(site: Site, trusting: Opens,
     assert (applied.inserted, applied.stale) == (1, 5)
 
 
+@pytest.mark.requirement("R12.5")
+@pytest.mark.parametrize("point", ["before_begin", "after_begin", "before_commit", "after_commit"])
+def test_a_batch_that_stopped_on_its_way_is_simply_written_again(
+    trusting: Opens, copies: list[str], armed: Callable[[str], None], point: str
+) -> None:
+    applier = trusting()
+    armed(f"apply.{point}:fail")
+    with pytest.raises(Retryable, match=f"failpoint apply.{point}"):
+        applier.apply(new(5), PARTITIONS)
+    assert copies == ([STRAIGHT] if point.endswith("commit") else [])
+    applied = apply(applier, new(5))
+    assert (applied.inserted, applied.stale) == ((0, 5) if point == "after_commit" else (5, 0))
+
+
 def test_writers_of_the_same_new_keys_at_once_end_right_and_without_a_deadlock(
     site: Site, copies: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,9 +331,13 @@ def test_writers_of_the_same_new_keys_at_once_end_right_and_without_a_deadlock(
 
     def work(writer: int) -> list[Applied]:
         applier, done = site.applier(copy_threshold=50), []
-        for number in range(25):
-            start.wait(30)
-            done.append(apply(applier, [upsert(key, 10 * number + writer) for key in keys(writer, number)]))
+        try:
+            for number in range(25):
+                start.wait(30)
+                done.append(apply(applier, [upsert(key, 10 * number + writer) for key in keys(writer, number)]))
+        except BaseException:
+            start.abort()  # nobody shall wait for this one
+            raise
         return done
 
     with ThreadPoolExecutor(4) as threads:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from tests.faults.mutants import statements, syncing, watching
 
 _APPLIER = "tests/contract/test_applier.py"
+_DIRECT = "tests/integration/test_postgres_direct.py"
 
 
 class Mutant(NamedTuple):
@@ -71,6 +72,21 @@ MUTANTS = (
         "delete without guard",
         statements.delete_without_guard,
         f"{_APPLIER}::test_an_insert_from_before_the_delete_does_not_raise_the_dead",
+    ),
+    Mutant(
+        "COPY without tombstones",
+        statements.copy_without_tombstones,
+        f"{_DIRECT}::test_an_insert_from_before_a_delete_stays_away",
+    ),
+    Mutant(
+        "COPY without key",
+        statements.copy_without_key,
+        f"{_DIRECT}::test_a_table_whose_key_was_taken_away_is_not_filled_with_doubles",
+    ),
+    Mutant(
+        "COPY in any order",
+        statements.copy_in_any_order,
+        f"{_DIRECT}::test_writers_of_the_same_new_keys_at_once_end_right_and_without_a_deadlock",
     ),
     Mutant(
         "fence not asked",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from cdc_cli.apply import fence, ledger
+from cdc_cli.apply import direct, fence, ledger
 from cdc_cli.apply import statements as sql
 from cdc_cli.checkpoint import record
 
@@ -46,6 +46,27 @@ def delete_without_guard() -> Iterator[None]:
     """A delete removes whatever row stands there."""
     guard = 'AND t.cdc_position COLLATE "C" < s.position'
     with patch.object(sql, "removed", _altering(sql.removed, guard, "")):
+        yield
+
+
+@contextmanager
+def copy_without_tombstones() -> Iterator[None]:
+    """New rows go straight into their table, though some may have been deleted already."""
+    with patch.object(sql, "hindered", _altering(sql.hindered, "WHERE table_id", "WHERE false AND table_id")):
+        yield
+
+
+@contextmanager
+def copy_without_key() -> Iterator[None]:
+    """Nobody makes sure that the unique key is still there on which COPY relies."""
+    with patch.object(sql, "hindered", _altering(sql.hindered, "ON CONFLICT (_id, _id_type) DO NOTHING", "")):
+        yield
+
+
+@contextmanager
+def copy_in_any_order() -> Iterator[None]:
+    """New rows are locked in the order of their events."""
+    with patch.object(direct, "sorted", lambda changes, key: changes, create=True):
         yield
 
 
