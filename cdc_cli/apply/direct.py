@@ -23,8 +23,10 @@ from cdc_cli.apply.staging import escape
 from cdc_cli.apply.statements import Target
 
 _MOST_NEEDED = 1024
-_PATIENCE = 16
-"""So many batches of inserts beyond those needed, and half as many are needed from then on."""
+_PATIENCE = 8
+"""So many batches of inserts beyond those needed, and half as many are needed from then on. With 8 it goes on trying
+while up to one try in 30 fails, and hardly tries where one in 20 would: failures never cost what successes save.
+"""
 _STAGED_TAKES_IT = frozenset({"0A000", "42809"})
 """COPY is refused where INSERT is not: row-level security, and things that are no plain tables."""
 _END_OF_TIME = 2**32 * 1000

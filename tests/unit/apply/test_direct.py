@@ -94,10 +94,10 @@ def test_what_goes_well_for_long_is_trusted_more_again() -> None:
     direct = Direct()
     for _ in range(3):
         direct.failed()
-    inserts(direct, 8 + 15)
+    inserts(direct, 8 + 7)
     direct.learn(3, 2)
     assert batches_until_it_tries(direct) == 8
-    inserts(direct, 16)
+    inserts(direct, 8)
     direct.learn(3, 2)
     assert batches_until_it_tries(direct) == 4
     inserts(direct, 100)
