@@ -48,6 +48,11 @@ class Capture(Protocol):
         """
         ...
 
+    @property
+    def has_more(self) -> bool:
+        """Whether the next change is here already, so that `read` asks nobody for it."""
+        ...
+
     def close(self) -> None:
         """Let go of the cursor; never raises, may be called at any time, also twice."""
         ...

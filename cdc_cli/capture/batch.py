@@ -6,7 +6,7 @@ hundreds of megabytes. One that is used right after it was decoded is also still
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 from typing import Any, Generic, TypeVar
 
@@ -22,14 +22,14 @@ _END = b"\x00"
 class Batch(Generic[_T]):
     """Changes in stream order; reading one raises what decoding it raises (InvalidBSON)."""
 
-    def __init__(self, changes: Sequence[_T], decode: Callable[[_T], Mapping[str, Any]]) -> None:
+    def __init__(self, changes: Sequence[_T], decode: Callable[[_T], Any]) -> None:
         self._changes = changes
         self._decode = decode
 
     def __len__(self) -> int:
         return len(self._changes)
 
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+    def __iter__(self) -> Iterator[Any]:
         return map(self._decode, self._changes)
 
 
@@ -56,7 +56,7 @@ def documents_of(array: bytes) -> list[bytes]:
     while at < last:
         at += 2 + len(str(key))
         end = at + size_of(array, at)[0]
-        found.append(array[at:end])
+        found.append(bytes(array[at:end]))
         at = end
         key += 1
     return found

@@ -8,8 +8,7 @@ once, the post-batch token, and leave resuming to the one place that knows what 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bson import CodecOptions, Timestamp, decode
@@ -43,10 +42,12 @@ class Reply(NamedTuple):
 class ChangeCursor:
     """A cursor in a session of its own; raises pymongo's errors as they are."""
 
-    def __init__(self, client: MongoClient[Any], database: str | None, codec: CodecOptions[Any]) -> None:
+    def __init__(
+        self, client: MongoClient[Any], database: str | None, decode_change: Callable[[bytes], Any]
+    ) -> None:
         self._client = client
         self._database = client[database or "admin"]
-        self._codec = codec
+        self._decode_change = decode_change
         self._session: ClientSession | None = None
         self._id: Any = 0
 
@@ -80,15 +81,15 @@ class ChangeCursor:
                 session.end_session()
 
     def _run(self, command: dict[str, Any], name: str) -> Reply:
-        """The reply's cursor; its changes are decoded by our codec when they are asked for. `command` itself would
-        leave the codec's type decoders out without a word, and NaN would become null on its way to JSON.
+        """The reply's cursor; its changes are decoded by us when they are asked for. `command` itself would
+        leave a codec's type decoders out without a word, and NaN would become null on its way to JSON.
         """
         reply = self._database.command(command, codec_options=_RAW, session=self._session)
         raw = reply["cursor"].raw
         array, rest = split_reply(raw, name)
         cursor = decode(rest)
         self._id = cursor["id"]
-        changes = Batch(documents_of(array), partial(decode, codec_options=self._codec))
+        changes = Batch(documents_of(array), self._decode_change)
         return Reply(changes, len(raw), cursor.get("postBatchResumeToken"), bool(self._id))
 
 

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
+from functools import partial
 from typing import Any
 
-from bson import CodecOptions, decode_all
+from bson import CodecOptions, decode, decode_all
 from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
@@ -25,6 +26,7 @@ from cdc_cli.capture.cursor import ChangeCursor, Reply, change_stream_stage
 from cdc_cli.capture.decode import event_of, position_of
 from cdc_cli.capture.errors import TOKEN_UNUSABLE, TOO_LARGE, translate
 from cdc_cli.capture.pipeline import match_stage
+from cdc_cli.capture.quick import Quick, QuickDecoder, captured
 from cdc_cli.capture.read_ahead import ReadAhead
 from cdc_cli.capture.start import Start
 from cdc_cli.errors import PoisonEvent
@@ -75,7 +77,8 @@ class MongoCapture:
         self._asking = asking
         self._shard = shard
         self._batches: ReadAhead | None = None
-        self._pending: Iterator[Mapping[str, Any]] = iter(())
+        self._pending: Iterator[Quick | Mapping[str, Any]] = iter(())
+        self._left = 0
         self._mode = _Mode.FAST
         self._raw_left = 0
         self._batch = _FIRST_BATCH
@@ -104,11 +107,21 @@ class MongoCapture:
             raise translate("decoding a change", exc) from exc
         if change is None:
             return self._more()
-        return self._capture(change)
+        self._left -= 1
+        if not isinstance(change, Quick):
+            return self._capture(change)
+        item = captured(change, self._previous)
+        self._last = mark = item[1]
+        self._previous = mark[1]
+        return item
+
+    @property
+    def has_more(self) -> bool:
+        return self._left > 0
 
     def close(self) -> None:
         batches, self._batches = self._batches, None
-        self._pending = iter(())
+        self._pending, self._left = iter(()), 0
         if batches is not None:
             batches.close()
 
@@ -122,7 +135,8 @@ class MongoCapture:
         self.close()
         settings, slim = self._settings, self._mode is _Mode.SLIM
         codec = CodecOptions(document_class=RawBSONDocument) if self._mode is _Mode.RAW else self._codec
-        cursor = ChangeCursor(self._client, settings.database, codec)
+        decoder = QuickDecoder(codec) if self._mode is _Mode.FAST else partial(decode, codec_options=codec)
+        cursor = ChangeCursor(self._client, settings.database, decoder)
         stage = change_stream_stage(
             self._last,
             start_at,
@@ -177,7 +191,7 @@ class MongoCapture:
         self._batches.ask_ahead(self._batch)
         if reply.changes:
             failpoints.hit("capture.after_read")
-            self._pending = iter(reply.changes)
+            self._pending, self._left = iter(reply.changes), len(reply.changes)
             return self.read()
         token = dict(reply.token) if reply.token is not None else None
         if token is None or (self._last is not None and token == self._last.token):
@@ -217,7 +231,6 @@ class MongoCapture:
             return self._capture_carefully(change)
         new = tuple.__new__
         self._previous = position = position_of(change, self._previous)
-        # `tuple.__new__` makes the same objects as their classes would, at half the price.
         mark = new(Mark, (change["_id"], position, position[:2], True))
         self._last = mark
         try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from bson import CodecOptions
+from bson import decode
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
@@ -63,7 +63,7 @@ def probe(client: MongoClient[Any], settings: MongoSettings, mark: Mark) -> Prob
 
 def now_mark(client: MongoClient[Any], settings: MongoSettings, shard: Shard | None = None) -> Mark:
     """The post-batch token of a stream that starts now. Blocks; raises Retryable, Denied, ConfigError."""
-    cursor = ChangeCursor(client, settings.database, CodecOptions())
+    cursor = ChangeCursor(client, settings.database, decode)
     stage = change_stream_stage(None, None, "default", "none", settings.database is None)
     try:
         token = cursor.open([stage, match_stage(settings, shard)]).token
@@ -80,7 +80,7 @@ def _open_and_read(
     client: MongoClient[Any], settings: MongoSettings, mark: Mark, start_at: tuple[int, int] | None
 ) -> None:
     """Opening alone checks nothing: the server looks for the position at the first read."""
-    cursor = ChangeCursor(client, settings.database, CodecOptions(document_class=RawBSONDocument))
+    cursor = ChangeCursor(client, settings.database, RawBSONDocument)
     stage = change_stream_stage(mark, start_at, "default", "none", settings.database is None)
     try:
         cursor.open([stage, match_stage(settings), _IDS_ONLY])

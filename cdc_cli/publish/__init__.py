@@ -49,7 +49,7 @@ class Publisher(Protocol):
         ...
 
     def send(self, record: Record) -> Delivery:
-        """Hand over one record without waiting for the broker.
+        """Hand over one record without waiting for the broker; it may be held until `poll` or `flush`.
 
         Raises PoisonEvent when this record can never be sent (too large), Retryable when metadata cannot be had.
         """
@@ -60,7 +60,7 @@ class Publisher(Protocol):
         ...
 
     def poll(self) -> None:
-        """Let the driver run its delivery reports; cheap, never blocks."""
+        """Give what is held to the driver and let it run its delivery reports; cheap, never blocks."""
         ...
 
     def flush(self, timeout: float) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from cdc_cli.brokers.confluent_errors import Reasons, translate
 from cdc_cli.errors import CdcError, Retryable
-from cdc_cli.publish import Delivery, Record
+from cdc_cli.publish import Delivery, Headers, Record
+from cdc_cli.publish.burst import Burst
 from cdc_cli.publish.partition import partition_of
 from cdc_cli.publish.size import refuse_too_large
 from cdc_cli.settings.models import KafkaSettings
@@ -39,6 +40,19 @@ class _Report:
             self.exception = KafkaException(error)
         self.is_done = True
 
+    def fail(self, error: BaseException) -> None:
+        """librdkafka never had it."""
+        self.exception = error
+        self.is_done = True
+
+
+class _Addressed(NamedTuple):
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    partition: int
+
 
 class ConfluentPublisher:
     """A `Publisher`; one thread sends and polls."""
@@ -62,6 +76,7 @@ class ConfluentPublisher:
         self._largest = settings.create_topics.max_message_size
         self._producer: Any = None
         self._partitions: dict[str, int] = {}
+        self._burst = Burst(self._produce)
 
     def start(self) -> None:
         reasons = Reasons()
@@ -78,27 +93,34 @@ class ConfluentPublisher:
         refuse_too_large(record, self._largest)
         partition = partition_of(key, self._partitions.get(topic) or self._count(topic))
         report = _Report()
+        addressed = tuple.__new__(_Addressed, (topic, key, value, headers, partition))
+        self._burst.add(addressed, report, len(value) if value else 0)
+        return report
+
+    def _produce(self, addressed: _Addressed, report: _Report) -> None:
+        topic, key, value, headers, partition = addressed
+        if self._producer is None:
+            raise Retryable("there is no connection to Kafka", "the last attempt to make one failed")
         try:
             if headers:
-                self._producer.produce(
-                    topic, value, key, partition, report.settle, headers=list(headers)
-                )
+                self._producer.produce(topic, value, key, partition, report.settle, headers=list(headers))
             else:
                 self._producer.produce(topic, value, key, partition, report.settle)
         except BufferError as exc:
-            self._producer.poll(1.0)
             raise Retryable("librdkafka's queue is full", "the brokers take nothing: are they up?") from exc
         except Exception as exc:
             raise translate(f"publishing to Kafka topic {topic}", exc) from exc
-        return report
 
     def explain(self, exception: BaseException) -> CdcError:
         return translate("publishing to Kafka", exception)
 
     def poll(self) -> None:
-        self._producer.poll(0)
+        self._burst.push()
+        if self._producer is not None:
+            self._producer.poll(0)
 
     def flush(self, timeout: float) -> bool:
+        self._burst.push()
         return bool(self._producer.flush(timeout) == 0)
 
     def rotate(self) -> None:
@@ -126,6 +148,7 @@ class ConfluentPublisher:
         return len(found.partitions)
 
     def _abandon(self) -> None:
+        self._burst.clear()
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.purge(in_queue=True, in_flight=True, blocking=False)

@@ -13,14 +13,15 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 from kafka import TopicPartition
 
 from cdc_cli.brokers.kafka_python_client import Producer, make
 from cdc_cli.brokers.kafka_python_errors import translate
 from cdc_cli.errors import CdcError, Retryable
-from cdc_cli.publish import Delivery, Record
+from cdc_cli.publish import Delivery, Headers, Record
+from cdc_cli.publish.burst import Burst
 from cdc_cli.publish.partition import partition_of
 from cdc_cli.publish.size import refuse_too_large
 from cdc_cli.settings.models import KafkaSettings
@@ -29,6 +30,37 @@ log = logging.getLogger(__name__)
 
 _NEVER_MS = 2**31 - 1
 _LOOK_EVERY = 0.002
+
+
+class _Report:
+    """The fate of one record: the driver's future, once it has the record."""
+
+    __slots__ = ("_failure", "future")
+
+    def __init__(self) -> None:
+        self.future: Any = None
+        self._failure: BaseException | None = None
+
+    @property
+    def is_done(self) -> bool:
+        future = self.future
+        return self._failure is not None if future is None else future.is_done
+
+    @property
+    def exception(self) -> BaseException | None:
+        future = self.future
+        return self._failure if future is None else future.exception
+
+    def fail(self, error: BaseException) -> None:
+        """The driver never had it."""
+        self._failure = error
+
+
+class _Addressed(NamedTuple):
+    place: TopicPartition
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
 
 
 class KafkaPythonPublisher:
@@ -55,6 +87,7 @@ class KafkaPythonPublisher:
         self._producer: Any = None
         self._places: dict[str, list[TopicPartition]] = {}
         self._pause = threading.Event()
+        self._burst = Burst(self._produce)
 
     def start(self) -> None:
         try:
@@ -66,26 +99,35 @@ class KafkaPythonPublisher:
         topic, key, value, headers = record
         refuse_too_large(record, self._largest)
         places = self._places.get(topic) or self._look_up(topic)
+        report = _Report()
+        addressed = tuple.__new__(_Addressed, (places[partition_of(key, len(places))], key, value, headers))
+        self._burst.add(addressed, report, len(value) if value else 0)
+        return report
+
+    def _produce(self, addressed: _Addressed, report: _Report) -> None:
+        place, key, value, headers = addressed
+        if self._producer is None:
+            raise _no_connection()
         try:
             # What KafkaProducer.send does at the end, without the checks and log lines before it, which cost as
             # much again and are done above once per record or once per topic.
-            future, is_full, is_new, _ = self._producer._accumulator.append(
-                places[partition_of(key, len(places))], None, key, value, list(headers)
-            )
+            append = self._producer._accumulator.append
+            report.future, is_full, is_new, _ = append(place, None, key, value, list(headers))
             if is_full or is_new:
                 self._producer._sender.wakeup()
         except Exception as exc:
-            raise translate(f"publishing to Kafka topic {topic}", exc) from exc
-        return cast(Delivery, future)
+            raise translate(f"publishing to Kafka topic {place.topic}", exc) from exc
 
     def explain(self, exception: BaseException) -> CdcError:
         return translate("publishing to Kafka", exception)
 
     def poll(self) -> None:
-        """Nothing to do: the driver's own thread completes the deliveries."""
+        """The driver's own thread completes the deliveries."""
+        self._burst.push()
 
     def flush(self, timeout: float) -> bool:
         """The driver's own flush takes its timeout once per batch, so that it only begins here."""
+        self._burst.push()
         if self._producer is None:
             return True
         accumulator, deadline = self._producer._accumulator, time.monotonic() + timeout
@@ -111,7 +153,7 @@ class KafkaPythonPublisher:
     def _look_up(self, topic: str) -> list[TopicPartition]:
         """The topic's partitions, by number; blocks for metadata the first time."""
         if self._producer is None:
-            raise Retryable("there is no connection to Kafka", "the last attempt to make one failed")
+            raise _no_connection()
         try:
             found = self._producer.partitions_for(topic)
         except Exception as exc:
@@ -123,6 +165,7 @@ class KafkaPythonPublisher:
 
     def _abandon(self) -> None:
         """End the producer whatever its state; its own close() may wait for a broker that never answers."""
+        self._burst.clear()
         producer, self._producer = self._producer, None
         if producer is None:
             return
@@ -134,6 +177,10 @@ class KafkaPythonPublisher:
         closer.start()
         closer.join(2.0)
         sender.join(2.0)
+
+
+def _no_connection() -> Retryable:
+    return Retryable("there is no connection to Kafka", "the last attempt to make one failed")
 
 
 @contextmanager

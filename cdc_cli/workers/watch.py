@@ -28,8 +28,8 @@ from cdc_cli.workers.forward import Forwarder
 
 log = EventLog(__name__)
 
-_LOOK_EVERY = 256
-"""Events between two looks at what was acknowledged."""
+_LOOK_EVERY = 1000
+"""Events at most between two looks at what was acknowledged; where no more are at hand there is one at once."""
 _LOOP, _STREAM = "watch", "change stream open"
 _BEATS_WITHIN = 120.0
 """Seconds: longer than any single call to a server that does not answer."""
@@ -138,7 +138,7 @@ class Watcher:
                 self._forward_alone(item)
             else:
                 self._forwarder.forward(item)
-            if self._unseen < _LOOK_EVERY and self._has_room():
+            if self._unseen < _LOOK_EVERY and self._capture.has_more and self._has_room():
                 return
         elif item is not None:
             self._last = item

@@ -86,7 +86,7 @@ MUTANTS = (
     Mutant(
         "COPY in any order",
         statements.copy_in_any_order,
-        f"{_DIRECT}::test_writers_of_the_same_new_keys_at_once_end_right_and_without_a_deadlock",
+        "tests/unit/apply/test_direct.py::test_lines_are_in_key_order_of_the_c_collation",
     ),
     Mutant(
         "fence not asked",

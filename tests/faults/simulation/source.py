@@ -6,11 +6,11 @@ The cursor stands in for `ChangeCursor`; everything above it (fallbacks, marks, 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import bson
-from bson import CodecOptions, ObjectId, Timestamp
+from bson import ObjectId, Timestamp
 from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 from pymongo.errors import AutoReconnect, OperationFailure
@@ -165,10 +165,12 @@ class _Collection:
 class SimCursor:
     """Stands in for `ChangeCursor`; same signature."""
 
-    def __init__(self, client: SimClient, database: str | None, codec: CodecOptions[Any]) -> None:
+    def __init__(
+        self, client: SimClient, database: str | None, decode_change: Callable[[bytes], Any]
+    ) -> None:
         self._world = client.world
         self._process = client.process
-        self._is_raw = codec.document_class is RawBSONDocument
+        self._decode_change = decode_change
         self._is_slim = False
         self._next = 0
         self._is_open = False
@@ -249,22 +251,21 @@ class SimCursor:
             "operationType": entry.operation,
             "clusterTime": Timestamp(*entry.time),
             "wallTime": datetime.datetime(2025, 11, 24, 12, 0, 0),
-            "ns": {"db": DATABASE, "coll": entry.collection},
-            "documentKey": {"_id": entry.id},
         }
         if entry.operation == "update" and not self._is_slim:
             change["fullDocument"] = self._world.source.current(entry.collection, entry.id)
         elif entry.operation != "delete" and not self._is_slim:
             change["fullDocument"] = entry.document
-        return change
+        return {**change, "ns": {"db": DATABASE, "coll": entry.collection}, "documentKey": {"_id": entry.id}}
 
-    def _encoded(self, change: Mapping[str, Any]) -> Mapping[str, Any]:
-        if self._is_raw:
-            return RawBSONDocument(bson.encode(change))
+    def _encoded(self, change: Mapping[str, Any]) -> Any:
+        decoded = self._decode_change(bson.encode(change))
+        if isinstance(decoded, RawBSONDocument):
+            return decoded
         document = change.get("fullDocument")
         if document and document.get("plant") == "undecodable":
             raise InvalidBSON("'utf-8' codec can't decode byte 0xed")
-        return change
+        return decoded
 
     def _is_oversized(self, change: Mapping[str, Any]) -> bool:
         document = change.get("fullDocument")
