@@ -9,6 +9,7 @@ rows cost a few passes, and a batch of nothing but bad rows about n log n, never
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 
 import psycopg2
@@ -65,7 +66,7 @@ class Isolation:
             self._applied.stale += len(changes) - removed
             return
         piece = next(self._pieces)
-        self._rows.stage(staging.encode(piece, changes))
+        self._rows.stage(staging.in_pieces(changes, partial(staging.encode, piece)))
         inserted, written = self._rows.upsert_staged(target, piece)
         self._applied.inserted += inserted
         self._applied.updated += written - inserted

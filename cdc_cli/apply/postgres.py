@@ -1,9 +1,9 @@
 """The writer: one batch, one transaction, one connection.
 
 Merge the batch, take the fence, write table after table in name order, commit. Up to `copy_threshold` upserts
-go as arrays into a prepared statement, more through COPY (R7.3, R7.4): by way of a staging table, or straight into
-the table where all seem to be new (direct.py). When PostgreSQL refuses some of the content, the batch is written
-again piece by piece (isolation.py).
+go as arrays into a prepared statement, more or large ones through COPY (R7.3, R7.4): by way of a staging table, or
+straight into the table where all seem to be new (direct.py). When PostgreSQL refuses some of the content, the batch
+is written again piece by piece (isolation.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import os
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 
 import psycopg2
 
@@ -33,6 +35,8 @@ from cdc_cli.consume import Partition
 from cdc_cli.errors import Retryable
 
 log = logging.getLogger(__name__)
+
+_MOST_LISTED_BYTES = 1 << 18
 
 
 class PostgresApplier:
@@ -84,7 +88,7 @@ class PostgresApplier:
         look_ahead = self._skimmer.looks_ahead
         # Encoded before the turn: whoever has the turn keeps PostgreSQL busy, not this process.
         lines = None if look_ahead else self._straight(merged, todo)
-        staged = b"" if look_ahead or lines else self._staged(merged, todo)
+        staged = None if look_ahead or lines else self._staged(merged, todo)
         with self._turn(), self._pool.session() as session:
             rows = Rows(session, self._on_delete == "soft")
             if look_ahead:
@@ -108,17 +112,26 @@ class PostgresApplier:
         self._direct.learn(total, applied.inserted)
         return applied
 
-    def _straight(self, merged: Merged, todo: list[tuple[TableChanges, Target]]) -> list[bytes] | None:
+    def _straight(self, merged: Merged, todo: list[tuple[TableChanges, Target]]) -> list[Iterator[bytes]] | None:
         """What goes straight into each table; None when the batch does not look as if it could."""
-        if not self._direct.may_try(merged, todo, self._copy_threshold):
+        if not self._direct.may_try(merged, todo, self._most_listed(merged)):
             return None
         return direct.encode([table for table, _ in todo])
 
-    def _staged(self, merged: Merged, todo: list[tuple[TableChanges, Target]]) -> bytes:
-        """What goes through COPY, nothing when the upserts are few enough for arrays."""
-        if merged.upserts <= self._copy_threshold:
-            return b""
-        return b"".join(staging.encode(target.id, table.upserts) for table, target in todo)
+    def _staged(self, merged: Merged, todo: list[tuple[TableChanges, Target]]) -> Iterator[bytes] | None:
+        """What goes through COPY, None when the upserts are few and small enough for arrays."""
+        if merged.upserts <= self._most_listed(merged):
+            return None
+        return chain.from_iterable(
+            [staging.in_pieces(table.upserts, partial(staging.encode, target.id)) for table, target in todo]
+        )
+
+    def _most_listed(self, merged: Merged) -> int:
+        """How many upserts may go as arrays: of large documents none, as the driver makes seven copies of an array."""
+        if merged.upserts > self._copy_threshold:
+            return self._copy_threshold
+        size = sum(staging.document_bytes(table.upserts) for table in merged.tables)
+        return self._copy_threshold if size <= _MOST_LISTED_BYTES else 0
 
     def _write_straight(
         self,
@@ -126,7 +139,7 @@ class PostgresApplier:
         rows: Rows,
         merged: Merged,
         todo: list[tuple[TableChanges, Target]],
-        lines: list[bytes],
+        lines: list[Iterator[bytes]],
         partitions: Collection[Partition],
     ) -> Applied | None:
         """As new rows. Leaves the transaction open; or none and returns None when they cannot be written so."""
@@ -155,19 +168,19 @@ class PostgresApplier:
         rows: Rows,
         merged: Merged,
         todo: list[tuple[TableChanges, Target]],
-        staged: bytes,
+        staged: Iterator[bytes] | None,
         partitions: Collection[Partition],
     ) -> Applied | None:
         """All at once; leaves the transaction open, or none and returns None when content is refused."""
-        if staged:
+        if staged is not None:
             rows.prepare_staging()
         self._begin(session, todo, partitions)
         applied = Applied(stale=merged.stale, merged=merged.merged, ignored=merged.ignored)
         try:
-            if staged:
+            if staged is not None:
                 rows.stage(staged)
             for table, target in todo:
-                _write_table(rows, table, target, bool(staged), applied)
+                _write_table(rows, table, target, staged is not None, applied)
         except (psycopg2.Error, ValueError) as error:
             if not is_poison(error):
                 raise

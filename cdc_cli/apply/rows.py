@@ -5,7 +5,7 @@ ValueError is raised for text that the driver cannot send (NUL, bad UTF-8).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from cdc_cli.apply import Change, staging, statements
@@ -31,8 +31,8 @@ class Rows:
         """Have the staging table; before the transaction, because a rollback would take it away again."""
         self._session.prepare("cdc_staging", staging.CREATE)
 
-    def stage(self, encoded: bytes) -> None:
-        """Send what `staging.encode` made; the staging table is empty when a transaction begins."""
+    def stage(self, encoded: Iterable[bytes]) -> None:
+        """Send lines that `staging.encode` made; the staging table is empty when a transaction begins."""
         self._session.copy(staging.COPY, encoded)
 
     def lies_open(self, targets: Sequence[Target]) -> bool:
@@ -42,7 +42,7 @@ class Rows:
         ((buried,),) = self._session.query(statements.hindered(targets))
         return not buried
 
-    def copy_straight(self, target: Target, encoded: bytes) -> int:
+    def copy_straight(self, target: Target, encoded: Iterable[bytes]) -> int:
         """Insert what `direct.encode` made, all or nothing; how many rows it were (a trigger may drop some)."""
         return self._session.copy(statements.straight(target), encoded)
 

@@ -10,7 +10,7 @@ import os
 import select
 import socket
 from collections.abc import Callable, Iterable
-from io import BytesIO
+from io import BytesIO, RawIOBase
 from typing import Any
 
 import psycopg2
@@ -31,6 +31,8 @@ _DEFAULTS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
+_COPY_BYTES = 1 << 18
+"""The driver keeps a buffer for the largest piece that it ever sent, for each connection."""
 _UNKNOWN = Server("", 0)
 _LOCK_TIMEOUT = 10.0
 _IDLE_IN_TRANSACTION = 15.0
@@ -83,10 +85,10 @@ class Session:
             self.query(sql)
             self.prepared.add(name)
 
-    def copy(self, sql: str, rows: bytes) -> int:
-        """Send lines of COPY's text format; how many rows the table took."""
+    def copy(self, sql: str, rows: Iterable[bytes]) -> int:
+        """Send lines of COPY's text format, taken piece by piece; how many rows the table took."""
         with self._connection.cursor() as cursor:
-            cursor.copy_expert(sql, BytesIO(rows), size=1 << 18)
+            cursor.copy_expert(sql, _Pieces(rows), size=_COPY_BYTES)
             return int(cursor.rowcount)
 
     def commit(self) -> None:
@@ -205,6 +207,25 @@ class Connector:
             lock_timeout=round(lock * 1000),
             idle_timeout=round(_IDLE_IN_TRANSACTION * 1000),
         )
+
+
+class _Pieces(RawIOBase):
+    """Bytes out of pieces, as a file for COPY: a read ends with a piece, whose successor is not made before."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._file = BytesIO()
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._file.read(size)
+        while not data:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return b""
+            self._file = BytesIO(piece)
+            del piece
+            data = self._file.read(size)
+        return data
 
 
 def _masked(error: psycopg2.Error, given: dict[str, Any]) -> Exception:

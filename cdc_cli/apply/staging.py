@@ -8,7 +8,7 @@ here, so that a document which PostgreSQL cannot read fails in COPY, where the e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cdc_cli.apply import Change
 
@@ -26,6 +26,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS cdc_staging (
 
 COPY = f"COPY {TABLE} (piece, _id, _id_type, position, time_ms, document) FROM STDIN"
 
+_LARGE, _PIECE = 1 << 20, 1 << 17
 _BACKSLASH, _LINE_FEED, _RETURN, _TAB = b"\\\n\r\t"
 _LINE = re.compile(r"cdc_staging\D+(\d+)")
 
@@ -43,6 +44,29 @@ def encode(piece: int, changes: Iterable[Change]) -> bytes:
             for _, id_, id_type, position, time_ms, document, _ in changes
         ]
     )
+
+
+def in_pieces(changes: Sequence[Change], encode: Callable[[Sequence[Change]], bytes]) -> Iterator[bytes]:
+    """What `encode` makes of them: at once, or of large documents piece by piece while COPY takes it, so that no more
+    than a piece of the copies that this needs is in memory.
+    """
+    if document_bytes(changes) < _LARGE:
+        return iter([encode(changes)])
+    return (encode(some) for some in _sliced(changes))
+
+
+def document_bytes(changes: Iterable[Change]) -> int:
+    """How much their documents are together."""
+    return sum([len(document) for _, _, _, _, _, document, _ in changes if document is not None])
+
+
+def _sliced(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
+    begin = size = 0
+    for end, change in enumerate(changes, 1):
+        size += len(change.document or b"")
+        if size >= _PIECE or end == len(changes):
+            yield changes[begin:end]
+            begin, size = end, 0
 
 
 def bad_line(context: str | None) -> int | None:

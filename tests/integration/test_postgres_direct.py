@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
@@ -41,7 +41,7 @@ def copies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     made: list[str] = []
     copy = Session.copy
 
-    def watched(session: Session, sql: str, rows: bytes) -> int:
+    def watched(session: Session, sql: str, rows: Iterable[bytes]) -> int:
         table = sql.split()[1].replace('"', "")
         try:
             count = copy(session, sql, rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -49,6 +49,34 @@ def test_few_rows_go_through_a_prepared_statement_and_many_through_copy(site: Si
     assert on_the_connection(site, prepared) == [("cdc_copied_1",), ("cdc_fence",), ("cdc_listed_1",)]
     assert on_the_connection(site, staging) == [(True,)]
     assert on_the_connection(site, "SELECT count(*) FROM pg_temp.cdc_staging") == [(0,)]
+
+
+def test_few_large_documents_go_through_copy_too(site: Site) -> None:
+    applier = site.applier(copy_threshold=100)
+    half = "x" * (1 << 17)
+    assert applier.apply([upsert("a", 1, text=half)], PARTITIONS).inserted == 1
+    assert on_the_connection(site, "SELECT to_regclass('pg_temp.cdc_staging')") == [(None,)]
+    assert applier.apply([upsert("a", 2, text=half), upsert("b", 2, text=half)], PARTITIONS).rows == 2
+    assert on_the_connection(site, "SELECT to_regclass('pg_temp.cdc_staging') IS NOT NULL") == [(True,)]
+
+
+def test_large_documents_are_the_same_after_their_way_in_pieces(site: Site) -> None:
+    text = 'a\nb\t"\\😀' * 40_000
+    changes = [upsert(f"k{at}", at, text=f"{at}{text}" if at % 3 else "small") for at in range(1, 20)]
+    applier = site.applier()
+    assert applier.apply(changes, PARTITIONS).inserted == 19
+    assert applier.apply([change._replace(table="game.matches") for change in changes], PARTITIONS).inserted == 19
+    for table in ("players", "matches"):
+        assert dict(site.query(f"SELECT _id, document ->> 'text' FROM {table}")) == {
+            f"k{at}": f"{at}{text}" if at % 3 else "small" for at in range(1, 20)
+        }
+
+
+def test_a_bad_document_among_large_ones_is_found_and_the_others_are_written(site: Site) -> None:
+    large = [upsert(f"k{at}", at, text="x" * 400_000) for at in range(1, 8)]
+    applied = site.applier().apply([*large[:4], poison("bad", 9), *large[4:]], PARTITIONS)
+    assert [rejected.change.id for rejected in applied.rejected] == [b"bad"]
+    assert (applied.inserted, site.query("SELECT count(*) FROM players")) == (7, [(7,)])
 
 
 def test_keys_of_any_characters_are_written_found_again_and_deleted(site: Site) -> None:
@@ -129,9 +157,10 @@ def test_a_batch_of_nothing_but_bad_rows_takes_a_bounded_number_of_passes(
     sent: list[int] = []
     copy = Session.copy
 
-    def counting(session: Session, sql: str, rows: bytes) -> int:
-        sent.append(rows.count(b"\n"))
-        return copy(session, sql, rows)
+    def counting(session: Session, sql: str, rows: Iterable[bytes]) -> int:
+        lines = b"".join(rows)
+        sent.append(lines.count(b"\n"))
+        return copy(session, sql, [lines])
 
     monkeypatch.setattr(Session, "copy", counting)
     applied = applier.apply([poison(f"k{at}", at) for at in range(1, 513)], PARTITIONS)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cdc_cli.apply.staging import bad_line, encode
-from tests.support.changes import upsert
+from cdc_cli.apply import Change
+from cdc_cli.apply.staging import bad_line, document_bytes, encode, in_pieces
+from tests.support.changes import delete, upsert
 
 _ESCAPES = {b"\\\\": b"\\", b"\\n": b"\n", b"\\r": b"\r", b"\\t": b"\t"}
 
@@ -48,3 +51,29 @@ def test_what_copy_takes_for_a_sign_of_its_own_is_sent_as_text() -> None:
 )
 def test_the_bad_line_is_found_in_the_context_of_the_error(context: str | None, line: int | None) -> None:
     assert bad_line(context) == line
+
+
+@given(st.lists(st.sampled_from([0, 10, 100_000, 200_000, 1_500_000]), max_size=12))
+def test_pieces_together_are_the_lines_of_the_whole(sizes: list[int]) -> None:
+    changes = [upsert(f"k{at}", at)._replace(document=b"\\" * size) for at, size in enumerate(sizes)]
+    assert b"".join(in_pieces(changes, partial(encode, 7))) == encode(7, changes)
+
+
+def test_small_documents_are_encoded_at_once_and_large_ones_when_they_are_taken() -> None:
+    encoded: list[int] = []
+
+    def noting(some: Sequence[Change]) -> bytes:
+        encoded.append(len(some))
+        return encode(7, some)
+
+    in_pieces([upsert(f"k{at}", at, text="x" * 400) for at in range(1000)], noting)
+    assert encoded == [1000]
+    encoded.clear()
+    pieces = in_pieces([upsert(f"k{at}", at, text="x" * 600_000) for at in range(3)], noting)
+    assert encoded == []
+    assert next(pieces).startswith(b"7\tk0\t")
+    assert encoded == [1]
+
+
+def test_a_delete_has_no_document_to_count() -> None:
+    assert document_bytes([delete("a", 1), upsert("b", 2)._replace(document=b"123")]) == 3
