@@ -83,8 +83,8 @@ class ConfluentConsumer:
             "heartbeat.interval.ms": min(3000, int(settings.consumer.session_timeout * 250)),
             "max.poll.interval.ms": int(settings.consumer.max_poll_interval * 1000),
             "topic.metadata.refresh.interval.ms": int(_LOOK_FOR_PARTITIONS_EVERY * 1000),
-            "queued.max.messages.kbytes": 16 * 1024,
-            "fetch.max.bytes": 16 << 20,
+            "queued.max.messages.kbytes": 8 * 1024,
+            "fetch.max.bytes": 8 << 20,
             "fetch.wait.max.ms": 250,
             # The default of 1,000 lets a partition rest for a second whenever the queue above was full for a moment.
             "fetch.queue.backoff.ms": 20,

@@ -91,8 +91,9 @@ class KafkaPythonConsumer:
             "heartbeat_interval_ms": min(3000, int(settings.consumer.session_timeout * 250)),
             "max_poll_interval_ms": int(settings.consumer.max_poll_interval * 1000),
             "metadata_max_age_ms": int(_LOOK_FOR_PARTITIONS_EVERY * 1000),
-            "fetch_max_bytes": 16 << 20,
-            "max_partition_fetch_bytes": 2 << 20,
+            # The driver holds an answer four times over while it reads it, and one of each broker.
+            "fetch_max_bytes": 8 << 20,
+            "max_partition_fetch_bytes": 1 << 20,
             "fetch_max_wait_ms": 250,
             "reconnect_backoff_max_ms": 2_000,
             "metrics_enabled": False,

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from cdc_cli.clock import Clock
 from cdc_cli.consume import Consumer, Partition
 from cdc_cli.observe.counters import Counters
-from cdc_cli.workers.lanes import Lane
+from cdc_cli.workers.lanes import MAX_BYTES, Lane
 
 _PATIENCE = 1.0
 """Seconds that a full pipeline is waited for before partitions are paused: a pause throws fetched records away."""
 _RESUME_AT = 0.7
-_POLL_RECORDS, _FIRST_POLL_RECORDS, _POLL_BYTES = 2000, 50, 8 << 20
+_POLL_RECORDS, _FIRST_POLL_RECORDS, _POLL_BYTES = 2000, 4, 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,13 @@ class Backpressure:
         return self._fill() >= 1 or self._are_served()
 
     def _are_served(self) -> bool:
-        """Every lane has its next batch: what came behind it would have left the processor's caches before its turn."""
-        return all(lane.is_full for lane in self._lanes)
+        """Every lane has its next batch: what came behind it would have left the processor's caches before its turn.
+
+        Or, of large documents, they have as much together, so that one at least is full: keys are not spread evenly.
+        """
+        bytes_of_all = len(self._lanes) * MAX_BYTES
+        is_enough = sum(lane.waiting_bytes for lane in self._lanes) >= bytes_of_all
+        return is_enough or all(lane.is_full for lane in self._lanes)
 
     def _fill(self) -> float:
         size = self._routed_bytes - sum(lane.finished_bytes for lane in self._lanes)

@@ -16,7 +16,7 @@ from cdc_cli.clock import Clock
 from cdc_cli.consume import RawRecord
 from cdc_cli.consume.offsets import Assignment
 
-_MAX_BYTES = 2 << 20
+MAX_BYTES = 3 << 19
 """A batch ends with the event that reaches this; every lane may hold one several times over."""
 
 
@@ -43,11 +43,11 @@ class Lane:
         self.finished = 0
         self.finished_bytes = 0
         self.waiting = 0
-        """Records in the queue now."""
+        """Records in the queue now; `waiting_bytes` those of their values."""
         self._max_wait = max_wait
         self._clock = clock
         self._queue: deque[Run] = deque()
-        self._queued_bytes = 0
+        self.waiting_bytes = 0
         self._changed = threading.Condition()
         self._closing = False
 
@@ -56,7 +56,7 @@ class Lane:
         with self._changed:
             self._queue.append(run)
             self.waiting += len(run.records)
-            self._queued_bytes += run.size
+            self.waiting_bytes += run.size
             self._changed.notify()
 
     def close(self) -> None:
@@ -88,11 +88,11 @@ class Lane:
     @property
     def is_full(self) -> bool:
         """A whole batch waits."""
-        return self.waiting >= self.max_rows or self._queued_bytes >= _MAX_BYTES
+        return self.waiting >= self.max_rows or self.waiting_bytes >= MAX_BYTES
 
     def _pop(self) -> list[Run]:
         batch: list[Run] = []
-        rows, size = self.max_rows, _MAX_BYTES
+        rows, size = self.max_rows, MAX_BYTES
         while self._queue and rows > 0 and size > 0:
             run = self._queue.popleft()
             if len(run.records) > rows or run.size > size:
@@ -103,7 +103,7 @@ class Lane:
             rows -= len(run.records)
             size -= run.size
         self.waiting -= self.max_rows - rows
-        self._queued_bytes -= _MAX_BYTES - size
+        self.waiting_bytes -= MAX_BYTES - size
         return batch
 
 

@@ -54,10 +54,12 @@ def test_large_documents_go_in_smaller_batches_and_do_not_wait_for_their_number(
     half = b"x" * (1 << 19)
     queue.put(run(assignment, *range(7), value=half))
     queue.put(run(assignment, *range(7, 10), value=half))
-    assert offsets_of(queue.take()) == [0, 1, 2, 3]
-    assert offsets_of(queue.take()) == [4, 5, 6, 7]
+    assert offsets_of(queue.take()) == [0, 1, 2]
+    assert offsets_of(queue.take()) == [3, 4, 5]
+    assert offsets_of(queue.take()) == [6, 7, 8]
+    assert queue.waiting_bytes == len(half)
     queue.close()
-    assert offsets_of(queue.take()) == [8, 9]
+    assert offsets_of(queue.take()) == [9]
 
 
 def test_a_batch_is_made_of_whole_and_cut_runs_in_the_order_in_which_they_were_put() -> None:
