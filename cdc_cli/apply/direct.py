@@ -44,7 +44,7 @@ class Direct:
 
     def __init__(self) -> None:
         self._needed = 1
-        self._run = 0
+        self._streak = 0
 
     def may_try(self, merged: Merged, todo: Sequence[tuple[TableChanges, Target]], copy_threshold: int) -> bool:
         """Whether the batch shall go straight into its tables, with more than `copy_threshold` rows for each COPY.
@@ -52,7 +52,7 @@ class Direct:
         Never into partitions: COPY fills them one after the other, not in key order, so writers could deadlock.
         """
         return (
-            self._run >= self._needed
+            self._streak >= self._needed
             and merged.upserts > copy_threshold * len(todo)
             and not any(table.deletes or target.partitioned for table, target in todo)
         )
@@ -60,15 +60,15 @@ class Direct:
     def learn(self, changes: int, inserted: int) -> None:
         """What a batch of so many changes turned out to be."""
         if inserted < changes:
-            self._run = 0
+            self._streak = 0
             return
-        self._run += 1
-        if self._run >= self._needed + _PATIENCE:
-            self._run = self._needed = max(1, self._needed // 2)
+        self._streak += 1
+        if self._streak >= self._needed + _PATIENCE:
+            self._streak = self._needed = max(1, self._needed // 2)
 
     def failed(self) -> None:
         """A try was in vain."""
-        self._run = 0
+        self._streak = 0
         self._needed = min(2 * self._needed, _MOST_NEEDED)
 
 
@@ -79,15 +79,11 @@ def declined(error: Exception) -> bool:
 
 def encode(tables: Sequence[TableChanges]) -> list[Iterator[bytes]] | None:
     """The upserts of each table as lines of COPY's text format, in key order; None when COPY might store a time
-    otherwise than the staged way. Columns as in `statements.straight`; in pieces as in `staging.in_pieces`.
+    otherwise than the staged way. Columns as in `statements.direct`; in pieces as in `staging.in_pieces`.
     """
-    times = _Times()
-    try:
-        for table in tables:
-            for change in table.upserts:
-                times[change.time_ms]
-    except OverflowError:
+    if not all(0 <= change.time_ms < _END_OF_TIME for table in tables for change in table.upserts):
         return None
+    times = _Times()
     return [_in_pieces(table.upserts, times) for table in tables]
 
 
@@ -115,8 +111,6 @@ class _Times(dict[int, bytes]):
         self._seconds: dict[int, bytes] = {}
 
     def __missing__(self, time_ms: int) -> bytes:
-        if not 0 <= time_ms < _END_OF_TIME:
-            raise OverflowError("a time that floats cannot tell exactly")
         second, millisecond = divmod(time_ms, 1000)
         head = self._seconds.get(second)
         if head is None:

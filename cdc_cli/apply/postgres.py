@@ -87,7 +87,7 @@ class PostgresApplier:
         todo = [(table, self._tables.resolve(table.table)) for table in merged.tables]
         look_ahead = self._skimmer.looks_ahead
         # Encoded before the turn: whoever has the turn keeps PostgreSQL busy, not this process.
-        lines = None if look_ahead else self._straight(merged, todo)
+        lines = None if look_ahead else self._direct_lines(merged, todo)
         staged = None if look_ahead or lines else self._staged(merged, todo)
         with self._turn(), self._pool.session() as session:
             rows = Rows(session, self._on_delete == "soft")
@@ -97,7 +97,7 @@ class PostgresApplier:
                     return Applied(stale=merged.stale, merged=merged.merged, ignored=merged.ignored)
                 staged = self._staged(merged, todo)
             total = merged.changes + merged.stale
-            applied = self._write_straight(session, rows, merged, todo, lines, partitions) if lines else None
+            applied = self._write_directly(session, rows, merged, todo, lines, partitions) if lines else None
             if applied is None:
                 staged = self._staged(merged, todo) if lines else staged
                 applied = self._write(session, rows, merged, todo, staged, partitions)
@@ -112,7 +112,7 @@ class PostgresApplier:
         self._direct.learn(total, applied.inserted)
         return applied
 
-    def _straight(self, merged: Merged, todo: list[tuple[TableChanges, Target]]) -> list[Iterator[bytes]] | None:
+    def _direct_lines(self, merged: Merged, todo: list[tuple[TableChanges, Target]]) -> list[Iterator[bytes]] | None:
         """What goes straight into each table; None when the batch does not look as if it could."""
         if not self._direct.may_try(merged, todo, self._most_listed(merged)):
             return None
@@ -133,7 +133,7 @@ class PostgresApplier:
         size = sum(staging.document_bytes(table.upserts) for table in merged.tables)
         return self._copy_threshold if size <= _MOST_LISTED_BYTES else 0
 
-    def _write_straight(
+    def _write_directly(
         self,
         session: Session,
         rows: Rows,
@@ -146,9 +146,9 @@ class PostgresApplier:
         self._begin(session, todo, partitions)
         applied = Applied(merged=merged.merged, ignored=merged.ignored)
         try:
-            fits = rows.lies_open([target for _, target in todo])
+            fits = rows.may_copy_directly([target for _, target in todo])
             for (table, target), encoded in zip(todo, lines, strict=True) if fits else ():
-                inserted = rows.copy_straight(target, encoded)
+                inserted = rows.copy_directly(target, encoded)
                 applied.inserted += inserted
                 applied.stale += len(table.upserts) - inserted
         except (psycopg2.Error, ValueError) as error:

@@ -35,16 +35,16 @@ class Rows:
         """Send lines that `staging.encode` made; the staging table is empty when a transaction begins."""
         self._session.copy(staging.COPY, encoded)
 
-    def lies_open(self, targets: Sequence[Target]) -> bool:
+    def may_copy_directly(self, targets: Sequence[Target]) -> bool:
         """Whether new rows may be copied straight into these: none has a tombstone. Nobody can take their keys away
         any more until the transaction ends.
         """
-        ((buried,),) = self._session.query(statements.hindered(targets))
+        ((buried,),) = self._session.query(statements.has_tombstones(targets))
         return not buried
 
-    def copy_straight(self, target: Target, encoded: Iterable[bytes]) -> int:
+    def copy_directly(self, target: Target, encoded: Iterable[bytes]) -> int:
         """Insert what `direct.encode` made, all or nothing; how many rows it were (a trigger may drop some)."""
-        return self._session.copy(statements.straight(target), encoded)
+        return self._session.copy(statements.direct(target), encoded)
 
     def upsert_staged(self, target: Target, piece: int) -> Upserted:
         return self._upsert(statements.copied(target), (piece,))

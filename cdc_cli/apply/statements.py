@@ -51,12 +51,12 @@ def listed(target: Target) -> tuple[str, str]:
     return name, f"PREPARE {name}({types}) AS {_upsert(target, source, 'true', 's.document::jsonb')}"
 
 
-def straight(target: Target) -> str:
+def direct(target: Target) -> str:
     """The COPY of new rows into the table itself: ids, types, positions, times, documents."""
     return f"COPY {target.sql} (_id, _id_type, cdc_position, cdc_time, document) FROM STDIN"
 
 
-def hindered(targets: Sequence[Target]) -> str:
+def has_tombstones(targets: Sequence[Target]) -> str:
     """Lock the targets and tell whether one of them has a tombstone. Fails as the upsert does (42P10) where the unique
     key was taken away, without which COPY would store documents twice; the locks keep it from being taken later.
 

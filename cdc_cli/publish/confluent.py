@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -46,12 +46,8 @@ class _Report:
         self.is_done = True
 
 
-class _Addressed(NamedTuple):
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    partition: int
+_Addressed = tuple[str, bytes | None, bytes | None, Headers, int]
+"""Topic, key, value, headers, partition."""
 
 
 class ConfluentPublisher:
@@ -93,14 +89,11 @@ class ConfluentPublisher:
         refuse_too_large(record, self._largest)
         partition = partition_of(key, self._partitions.get(topic) or self._count(topic))
         report = _Report()
-        addressed = tuple.__new__(_Addressed, (topic, key, value, headers, partition))
-        self._burst.add(addressed, report, len(value) if value else 0)
+        self._burst.add((topic, key, value, headers, partition), report, len(value) if value else 0)
         return report
 
     def _produce(self, addressed: _Addressed, report: _Report) -> None:
         topic, key, value, headers, partition = addressed
-        if self._producer is None:
-            raise Retryable("there is no connection to Kafka", "the last attempt to make one failed")
         try:
             if headers:
                 self._producer.produce(topic, value, key, partition, report.settle, headers=list(headers))
@@ -116,8 +109,7 @@ class ConfluentPublisher:
 
     def poll(self) -> None:
         self._burst.push()
-        if self._producer is not None:
-            self._producer.poll(0)
+        self._producer.poll(0)
 
     def flush(self, timeout: float) -> bool:
         self._burst.push()
@@ -125,7 +117,6 @@ class ConfluentPublisher:
 
     def rotate(self) -> None:
         self._abandon()
-        self._partitions.clear()
         self.start()
 
     def close(self, timeout: float) -> None:
@@ -148,7 +139,9 @@ class ConfluentPublisher:
         return len(found.partitions)
 
     def _abandon(self) -> None:
+        """Whatever is held needs a producer, so it goes too, and topics are looked up anew before more is held."""
         self._burst.clear()
+        self._partitions.clear()
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.purge(in_queue=True, in_flight=True, blocking=False)

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 from kafka import TopicPartition
 
@@ -56,11 +56,8 @@ class _Report:
         self._failure = error
 
 
-class _Addressed(NamedTuple):
-    place: TopicPartition
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
+_Addressed = tuple[TopicPartition, bytes | None, bytes | None, Headers]
+"""Partition, key, value, headers."""
 
 
 class KafkaPythonPublisher:
@@ -100,14 +97,12 @@ class KafkaPythonPublisher:
         refuse_too_large(record, self._largest)
         places = self._places.get(topic) or self._look_up(topic)
         report = _Report()
-        addressed = tuple.__new__(_Addressed, (places[partition_of(key, len(places))], key, value, headers))
-        self._burst.add(addressed, report, len(value) if value else 0)
+        place = places[partition_of(key, len(places))]
+        self._burst.add((place, key, value, headers), report, len(value) if value else 0)
         return report
 
     def _produce(self, addressed: _Addressed, report: _Report) -> None:
         place, key, value, headers = addressed
-        if self._producer is None:
-            raise _no_connection()
         try:
             # What KafkaProducer.send does at the end, without the checks and log lines before it, which cost as
             # much again and are done above once per record or once per topic.
@@ -140,7 +135,6 @@ class KafkaPythonPublisher:
 
     def rotate(self) -> None:
         self._abandon()
-        self._places.clear()
         self.start()
 
     def close(self, timeout: float) -> None:
@@ -153,7 +147,7 @@ class KafkaPythonPublisher:
     def _look_up(self, topic: str) -> list[TopicPartition]:
         """The topic's partitions, by number; blocks for metadata the first time."""
         if self._producer is None:
-            raise _no_connection()
+            raise Retryable("there is no connection to Kafka", "the last attempt to make one failed")
         try:
             found = self._producer.partitions_for(topic)
         except Exception as exc:
@@ -164,8 +158,12 @@ class KafkaPythonPublisher:
         return places
 
     def _abandon(self) -> None:
-        """End the producer whatever its state; its own close() may wait for a broker that never answers."""
+        """End the producer whatever its state; its own close() may wait for a broker that never answers.
+
+        Whatever is held needs a producer, so it goes too, and topics are looked up anew before more is held.
+        """
         self._burst.clear()
+        self._places.clear()
         producer, self._producer = self._producer, None
         if producer is None:
             return
@@ -177,10 +175,6 @@ class KafkaPythonPublisher:
         closer.start()
         closer.join(2.0)
         sender.join(2.0)
-
-
-def _no_connection() -> Retryable:
-    return Retryable("there is no connection to Kafka", "the last attempt to make one failed")
 
 
 @contextmanager

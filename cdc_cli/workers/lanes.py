@@ -39,15 +39,15 @@ class Lane:
 
     def __init__(self, number: int, max_rows: int, max_wait: float, clock: Clock) -> None:
         self.number = number
-        self.max_rows = max_rows
+        self._max_rows = max_rows
         self.finished = 0
         self.finished_bytes = 0
         self.waiting = 0
-        """Records in the queue now; `waiting_bytes` those of their values."""
+        self.waiting_bytes = 0
+        """Records in the queue now, and the bytes of their values."""
         self._max_wait = max_wait
         self._clock = clock
         self._queue: deque[Run] = deque()
-        self.waiting_bytes = 0
         self._changed = threading.Condition()
         self._closing = False
 
@@ -88,11 +88,11 @@ class Lane:
     @property
     def is_full(self) -> bool:
         """A whole batch waits."""
-        return self.waiting >= self.max_rows or self.waiting_bytes >= MAX_BYTES
+        return self.waiting >= self._max_rows or self.waiting_bytes >= MAX_BYTES
 
     def _pop(self) -> list[Run]:
         batch: list[Run] = []
-        rows, size = self.max_rows, MAX_BYTES
+        rows, size = self._max_rows, MAX_BYTES
         while self._queue and rows > 0 and size > 0:
             run = self._queue.popleft()
             if len(run.records) > rows or run.size > size:
@@ -102,7 +102,7 @@ class Lane:
             batch.append(run)
             rows -= len(run.records)
             size -= run.size
-        self.waiting -= self.max_rows - rows
+        self.waiting -= self._max_rows - rows
         self.waiting_bytes -= MAX_BYTES - size
         return batch
 

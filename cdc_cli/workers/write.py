@@ -105,7 +105,8 @@ class LaneWorker:
         if applied.rejected:
             found = {id(change.source): assignment for assignment, changes in mapped for change in changes}
             for change, error in applied.rejected:
-                failed.append(Failed(_Item(found[id(change.source)], _record(change)), error))
+                record = cast(RawRecord, change.source)
+                failed.append(Failed(_Item(found[id(record)], record), error))
         ours = [(_item(failure), failure.error) for failure in failed if not _item(failure).assignment.revoked]
         count = sum(len(run.records) for run in batch)
         self._dead_letters.bury(
@@ -201,10 +202,6 @@ class LaneWorker:
             dead_letters=dead,
             adjusted=dict(adjusted) or None,
         )
-
-
-def _record(change: Change) -> RawRecord:
-    return cast(RawRecord, change.source)
 
 
 def _item(failure: Failed) -> _Item:

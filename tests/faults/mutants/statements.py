@@ -52,14 +52,16 @@ def delete_without_guard() -> Iterator[None]:
 @contextmanager
 def copy_without_tombstones() -> Iterator[None]:
     """New rows go straight into their table, though some may have been deleted already."""
-    with patch.object(sql, "hindered", _altering(sql.hindered, "WHERE table_id", "WHERE false AND table_id")):
+    altered = _altering(sql.has_tombstones, "WHERE table_id", "WHERE false AND table_id")
+    with patch.object(sql, "has_tombstones", altered):
         yield
 
 
 @contextmanager
 def copy_without_key() -> Iterator[None]:
     """Nobody makes sure that the unique key is still there on which COPY relies."""
-    with patch.object(sql, "hindered", _altering(sql.hindered, "ON CONFLICT (_id, _id_type) DO NOTHING", "")):
+    altered = _altering(sql.has_tombstones, "ON CONFLICT (_id, _id_type) DO NOTHING", "")
+    with patch.object(sql, "has_tombstones", altered):
         yield
 
 
