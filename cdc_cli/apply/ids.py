@@ -38,12 +38,10 @@ MAX_ID_BYTES: Final = 2000
 
 RowId = tuple[bytes, str]
 
-_SIMPLE: Final = re.compile(
-    rb'\{"\$oid":"([0-9a-f]{24})"\}|"([^"\\\x00-\x1f]{0,2000})"|(0|-?[1-9][0-9]{0,17})'
-    rb'|\{"\$binary":\{"base64":"([A-Za-z0-9+/]{22}==)","subType":"04"\}\}'
-)
-_SIMPLE_TYPES: Final = ("", "objectId", "string", "number", "uuid")
-_UUID: Final = 4
+USUAL: Final = rb'\{"\$oid":"([0-9a-f]{24})"\}|"([^"\\\x00-\x1f]{0,%d}+)"|(0|-?[1-9][0-9]{0,17})' % MAX_ID_BYTES
+"""Pattern of an `_id` that is its own text, in one group for each type."""
+_SIMPLE: Final = re.compile(USUAL + rb'|\{"\$binary":\{"base64":"([A-Za-z0-9+/]{22}==)","subType":"04"\}\}')
+_TYPES: Final = ("objectId", "string", "number", "uuid")
 
 
 def row_id(id_json: bytes) -> RowId:
@@ -53,9 +51,9 @@ def row_id(id_json: bytes) -> RowId:
     """
     match = _SIMPLE.fullmatch(id_json)
     if match is not None:
-        group = match.lastindex or 0
-        text = match[group]
-        return uuid_text(a2b_base64(text)).encode() if group == _UUID else text, _SIMPLE_TYPES[group]
+        text = match[match.lastindex or 0]
+        kind = _TYPES[(match.lastindex or 0) - 1]
+        return uuid_text(a2b_base64(text)).encode() if kind == "uuid" else text, kind
     return _row_id_of(parse_document(id_json))
 
 

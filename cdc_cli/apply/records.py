@@ -12,17 +12,13 @@ from collections import Counter
 from typing import Final
 
 from cdc_cli.apply import Change
-from cdc_cli.apply.ids import MAX_ID_BYTES
+from cdc_cli.apply.ids import USUAL
 from cdc_cli.apply.mapping import Mapper
-from cdc_cli.envelope.decode import BALANCED, decode
-from cdc_cli.envelope.exact_json import exact_string
+from cdc_cli.envelope.decode import BALANCED, POSITION_AND_TIME, decode
+from cdc_cli.envelope.encode import record_head
 from cdc_cli.events import Operation
 
-_REST: Final = (
-    rb'"pos":"([0-9]{10}\.[0-9]{10}\.[0-9]{10})","ts":(-?[0-9]{1,18}),'
-    rb'"id":(?:\{"\$oid":"([0-9a-f]{24})"\}|"([^"\\\x00-\x1f]{0,%d}+)"|(0|-?[1-9][0-9]{0,17}))'
-    rb'(?:,"update":%b)?+,"doc":(?=\{)' % (MAX_ID_BYTES, BALANCED)
-)
+_REST: Final = POSITION_AND_TIME + rb'(?:%b)(?:,"update":%b)?+,"doc":(?=\{)' % (USUAL, BALANCED)
 _AND_OBJECT_ID: Final = rb'(?:\{"_id":\{"\$oid":("[0-9a-f]{24}")\}(?=[,}]))?+'
 _NO_OBJECT_ID: Final = rb"()"
 _NOTHING: Final = b"\0"
@@ -64,7 +60,7 @@ class EnvelopeMapper:
         envelope = decode(value)
         change = self._mapper.map(envelope, source)
         if value is not None and envelope.operation is not Operation.DELETE:
-            head = b'{"v":1,"op":"%b","ns":%b,' % (envelope.operation.encode(), exact_string(envelope.namespace))
+            head = record_head(envelope.operation, envelope.namespace)
             if value.startswith(head):
                 self._head, self._namespace = head, envelope.namespace
         return change

@@ -23,12 +23,17 @@ def position_of(change: Mapping[str, Any], previous: Position | None) -> Positio
     """
     time = change["clusterTime"]
     seconds, increment = time.time, time.inc
-    ordinal = 0
-    if previous is not None and previous[1] == increment and previous[0] == seconds:
-        ordinal = previous[2] + 1
+    ordinal = ordinal_after(previous, seconds, increment)
     if "txnNumber" in change:
         ordinal = max(ordinal, _place_in_transaction(change["_id"]))
     return tuple.__new__(Position, (seconds, increment, ordinal))
+
+
+def ordinal_after(previous: Position | None, seconds: int, increment: int) -> int:
+    """The number among the changes of one cluster time, from 0."""
+    if previous is None or previous[1] != increment or previous[0] != seconds:
+        return 0
+    return previous[2] + 1
 
 
 def _place_in_transaction(token: Mapping[str, Any]) -> int:

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from bson import CodecOptions, decode
 
 from cdc_cli.capture import Captured
+from cdc_cli.capture.decode import ordinal_after
 from cdc_cli.events import ChangeEvent, Mark, Operation, Position
 
 _HEAD: Final = re.compile(
@@ -105,10 +106,8 @@ def captured(change: Quick, previous: Position | None) -> Captured:
     `tuple.__new__` makes the same objects as their classes would, at half the price.
     """
     token, operation, seconds, increment, wall_ms, names, document = change
-    new, ordinal = tuple.__new__, 0
-    if previous is not None and previous[1] == increment and previous[0] == seconds:
-        ordinal = previous[2] + 1
-    position = new(Position, (seconds, increment, ordinal))
+    new = tuple.__new__
+    position = new(Position, (seconds, increment, ordinal_after(previous, seconds, increment)))
     event = (operation, names[0], names[1], document["_id"], position, wall_ms, document, None, None, False)
     mark = new(Mark, (token, position, (seconds, increment), True))
     return new(Captured, (new(ChangeEvent, event), mark))

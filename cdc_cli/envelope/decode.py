@@ -51,10 +51,13 @@ def _object(depth: int) -> bytes:
 BALANCED: Final = _object(6)
 """Pattern of a JSON object up to six levels deep."""
 
+POSITION_AND_TIME: Final = rb'([0-9]{10}\.[0-9]{10}\.[0-9]{10})","ts":(-?[0-9]{1,18}),"id":'
+"""Pattern of what stands between the head of a record and its `_id`."""
+
 _RECORD: Final = re.compile(
     rb'\{"v":1,"op":"(insert|update|replace|delete)","ns":(' + _STRING + rb"),"
-    rb'"pos":"([0-9]{10}\.[0-9]{10}\.[0-9]{10})","ts":(-?[0-9]{1,18}),'
-    rb'"id":(\{"\$oid":"[0-9a-f]{24}"\}|' + _STRING + rb"|-?[0-9]{1,19}|" + _object(3) + rb")"
+    rb'"pos":"' + POSITION_AND_TIME +
+    rb'(\{"\$oid":"[0-9a-f]{24}"\}|' + _STRING + rb"|-?[0-9]{1,19}|" + _object(3) + rb")"
     rb'(,"missing":true)?+(?:,"before":(' + BALANCED + rb'))?+(?:,"update":(' + BALANCED + rb"))?+"
     rb'(?:,"doc":(?=(\{))|\}\Z)'
 )

@@ -23,6 +23,11 @@ _NUMERIC: Final = frozenset({dict, list, float, Decimal128, SpecialDouble, Boxed
 _Head = tuple[bytes, bytes]
 
 
+def record_head(operation: Operation, namespace: str) -> bytes:
+    """How a record of the operation in `database.collection` begins; its position follows."""
+    return b'{"v":%d,"op":"%b","ns":%b,"pos":"' % (VERSION, operation.encode(), exact_string(namespace))
+
+
 class Encoder:
     """Encodes events one at a time; not thread-safe, make one per thread. Pure CPU, never blocks.
 
@@ -78,10 +83,9 @@ class Encoder:
         return rest
 
     def _new_head(self, event: ChangeEvent) -> _Head:
-        namespace = exact_string(event.namespace)
         head = (
-            b'{"v":%d,"op":"%b","ns":%b,"pos":"' % (VERSION, event.operation.encode(), namespace),
-            b'{"ns":%b,"_id":' % namespace if self._with_namespace else b'{"_id":',
+            record_head(event.operation, event.namespace),
+            b'{"ns":%b,"_id":' % exact_string(event.namespace) if self._with_namespace else b'{"_id":',
         )
         if len(self._heads) >= _MAX_HEADS:
             self._heads.clear()
