@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.bench import latency
 from tests.bench.measure import Result, run_child, together
 from tests.bench.report import Report
-from tests.bench.site import Settings, Site
+from tests.bench.site import Settings, Site, topic_of
 
 CLIENTS = ("kafka-python", "confluent")
 
@@ -50,10 +50,10 @@ class Cases:
         """The topic of `given` into an empty database; returns the settings of the last run."""
         site, ours, limit = self._site, [], []
         for _ in range(self._repeats):
-            fresh = self._fresh(given, client, workers)
+            fresh = self._site.fresh(given, client, workers)
             ours.append(run_child("ours", {"service": "sync", "settings": fresh, "events": events}))
             if bare:
-                where = {"kafka": site.kafka.bootstrap, "topic": _topic(given), "postgres": site.new_database()}
+                where = {"kafka": site.kafka.bootstrap, "topic": topic_of(given), "postgres": site.new_database()}
                 arguments = {"loop": "sync", **where, "client": client, "group": uuid.uuid4().hex, "events": events}
                 limit.append(run_child("bare", arguments))
         self._report.add(f"sync, inserts, {kind}, {client}, {workers} workers", ours, limit)
@@ -78,7 +78,7 @@ class Cases:
         """Several processes of one group."""
         ours = []
         for _ in range(self._repeats):
-            arguments = {"service": "sync", "settings": self._fresh(given, client, 8), "events": events, "shared": True}
+            arguments = {"service": "sync", "settings": self._site.fresh(given, client), "events": events, "shared": True}
             with ThreadPoolExecutor(count) as pool:
                 results = list(pool.map(lambda _, given=arguments: run_child("ours", given), range(count)))
             ours.append(together([result for result in results if result.events]))
@@ -90,7 +90,7 @@ class Cases:
         results: list[Result] = []
         for _ in range(self._repeats):
             arguments = {"loop": "copy", "events": events, "postgres": site.new_database()}
-            results.append(run_child("bare", {**arguments, "topic": _topic(given), "kafka": site.kafka.bootstrap}))
+            results.append(run_child("bare", {**arguments, "topic": topic_of(given), "kafka": site.kafka.bootstrap}))
         self._report.add("bare COPY of the same rows, one connection", results)
 
     def latencies(self, rates: list[int], seconds: float) -> None:
@@ -113,17 +113,3 @@ class Cases:
                 subprocess.run([sys.executable, "-m", "cdc_cli", *arguments], capture_output=True, check=True)
                 times.append(time.perf_counter() - start)
             self._report.note(f"cdc {' '.join(arguments)}", {"median": statistics.median(times)}, "s")
-
-    def _fresh(self, given: Settings, client: str, workers: int) -> Settings:
-        """A group and a database of its own."""
-        fresh = copy.deepcopy(given)
-        fresh["name"] = f"bench-{uuid.uuid4().hex[:8]}"
-        fresh["postgres"]["dsn"] = self._site.new_database()
-        fresh["kafka"]["client"] = client
-        fresh["syncer"] = {"workers": workers}
-        return fresh
-
-
-def _topic(given: Settings) -> str:
-    name = given["mongodb"]["database"] + ".players"
-    return str(given["kafka"]["topic"]).replace("{database}.{collection}", name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
 from pathlib import Path
 from typing import Any
@@ -87,3 +88,17 @@ class Site:
 
     def publish(self, given: Settings, events: int, start: Start) -> None:
         run_child("ours", {"service": "watch", "settings": given, "events": events, "start_at": start})
+
+    def fresh(self, given: Settings, client: str, workers: int = 8) -> Settings:
+        """The same topic for a group and a database of its own."""
+        fresh = copy.deepcopy(given)
+        fresh["name"] = f"bench-{uuid.uuid4().hex[:8]}"
+        fresh["postgres"]["dsn"] = self.new_database()
+        fresh["kafka"]["client"] = client
+        fresh["syncer"] = {"workers": workers}
+        return fresh
+
+
+def topic_of(given: Settings) -> str:
+    """The topic of the collection that is measured."""
+    return str(given["kafka"]["topic"]).format(database=given["mongodb"]["database"], collection="players")

@@ -24,14 +24,6 @@ WAITING = (
 
 
 @pytest.fixture
-def site(postgres_dsn: str) -> Iterator[Site]:
-    site = Site(postgres_dsn)
-    site.claim()
-    yield site
-    site.close()
-
-
-@pytest.fixture
 def background() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(8) as threads:
         yield threads

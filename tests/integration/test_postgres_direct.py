@@ -28,14 +28,6 @@ COLUMNS = "_id, _id_type, document::text, cdc_position, cdc_time::text"
 
 
 @pytest.fixture
-def site(postgres_dsn: str) -> Iterator[Site]:
-    site = Site(postgres_dsn)
-    site.claim()
-    yield site
-    site.close()
-
-
-@pytest.fixture
 def copies(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tables that COPY has filled, in order; `... failed` where it could not."""
     made: list[str] = []

@@ -18,14 +18,6 @@ from tests.support.changes import delete, poison, upsert
 from tests.support.writers import PARTITIONS, Site
 
 
-@pytest.fixture
-def site(postgres_dsn: str) -> Iterator[Site]:
-    site = Site(postgres_dsn)
-    site.claim()
-    yield site
-    site.close()
-
-
 @pytest.mark.requirement("R8.3")
 def test_a_collection_gets_a_table_with_a_unique_key(site: Site) -> None:
     site.applier().apply([upsert("a", 1)], PARTITIONS)

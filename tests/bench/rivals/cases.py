@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 import uuid
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from tests.bench.rivals.curve import Curve, Follower
 from tests.bench.rivals.flat import copy_flat
 from tests.bench.rivals.jars import DEBEZIUM_SINK, DEBEZIUM_SOURCE, MONGO_SOURCE, RUNTIME, Bundle, folder
 from tests.bench.rivals.report import Report, Run
-from tests.bench.site import Settings, Site, Start
+from tests.bench.site import Settings, Site, Start, topic_of
 
 Follow = Callable[[Follower, float], Curve]
 
@@ -72,19 +71,15 @@ class Cases:
 
     def _our_watch(self, database: str, start: Start, client: str) -> Run:
         given = self._site.settings(database, kafka__client=client, kafka__create_topics={"partitions": _PARTITIONS})
-        topic = _topic_of(given)
+        topic = topic_of(given)
         self._site.create(topic, _PARTITIONS)
         arguments = {"service": "watch", "settings": given, "events": self._events, "start_at": start}
         return _ours(arguments, self._topic(topic))
 
     def _our_sync(self, given: Settings, client: str) -> Run:
-        fresh = copy.deepcopy(given)
-        fresh["name"] = f"bench-{uuid.uuid4().hex[:8]}"
-        fresh["postgres"]["dsn"] = dsn = self._site.new_database()
-        fresh["kafka"]["client"] = client
-        fresh["syncer"] = {"workers": 8}
+        fresh = self._site.fresh(given, client)
         arguments = {"service": "sync", "settings": fresh, "events": self._events}
-        return _ours(arguments, self._table(dsn, "players"))
+        return _ours(arguments, self._table(fresh["postgres"]["dsn"], "players"))
 
     def _theirs(self, bundle: Bundle, config: Properties, follow: Follow) -> Run:
         place = self._site.folder / f"connect-{uuid.uuid4().hex[:8]}"
@@ -105,7 +100,7 @@ class Cases:
         """A topic with what a JDBC sink can take of the topic of `given`, in the same partitions."""
         flat = f"flat{uuid.uuid4().hex[:8]}"
         self._site.create(flat, _PARTITIONS)
-        arguments = {"kafka": self._site.kafka.bootstrap, "given": _topic_of(given), "flat": flat}
+        arguments = {"kafka": self._site.kafka.bootstrap, "given": topic_of(given), "flat": flat}
         copy_flat({**arguments, "events": self._events})
         return flat
 
@@ -122,10 +117,6 @@ def _ours(arguments: Settings, follow: Follow) -> Run:
         curve = follow(Follower(lambda: 0.0, check), started)
         result = running.result()
     return Run(curve, result.cpu_us, None, result.peak_mb)
-
-
-def _topic_of(given: Settings) -> str:
-    return str(given["kafka"]["topic"]).format(database=given["mongodb"]["database"], collection="players")
 
 
 def _execute(dsn: str, statement: str) -> None:
