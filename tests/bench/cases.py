@@ -78,7 +78,8 @@ class Cases:
         """Several processes of one group."""
         ours = []
         for _ in range(self._repeats):
-            arguments = {"service": "sync", "settings": self._site.fresh(given, client), "events": events, "shared": True}
+            fresh = self._site.fresh(given, client)
+            arguments = {"service": "sync", "settings": fresh, "events": events, "shared": True}
             with ThreadPoolExecutor(count) as pool:
                 results = list(pool.map(lambda _, given=arguments: run_child("ours", given), range(count)))
             ours.append(together([result for result in results if result.events]))
