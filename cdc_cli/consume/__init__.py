@@ -17,10 +17,7 @@ class Partition(NamedTuple):
 
 
 class RawRecord(Protocol):
-    """A record as it stands in Kafka. `timestamp` is Kafka's, epoch milliseconds.
-
-    kafka-python's own record has this shape, so that nothing is copied per event.
-    """
+    """A record as it stands in Kafka. `timestamp` is Kafka's, epoch milliseconds."""
 
     @property
     def offset(self) -> int: ...

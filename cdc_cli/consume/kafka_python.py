@@ -22,6 +22,7 @@ from cdc_cli.brokers.kafka_python_client import make
 from cdc_cli.brokers.kafka_python_errors import translate
 from cdc_cli.consume import Partition, RawRecord, Rebalance
 from cdc_cli.consume.kafka_python_joining import keep_joining
+from cdc_cli.consume.kafka_python_records import read_quickly
 from cdc_cli.errors import CdcError, PositionLost, Retryable, TryLater
 from cdc_cli.observe.log import EventLog
 from cdc_cli.settings.models import KafkaSettings
@@ -109,6 +110,7 @@ class KafkaPythonConsumer:
         try:
             self._consumer = make(KafkaConsumer, self._options)
             keep_joining(self._consumer._coordinator)
+            read_quickly(self._consumer)
         except Exception as exc:
             raise translate("connecting to Kafka", exc) from exc
         self._subscribe(self._topics())

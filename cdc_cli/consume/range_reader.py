@@ -22,6 +22,7 @@ from kafka.structs import OffsetAndMetadata
 from cdc_cli.brokers.kafka_python_client import make
 from cdc_cli.brokers.kafka_python_errors import translate
 from cdc_cli.consume import Partition, RawRecord
+from cdc_cli.consume.kafka_python_records import read_quickly
 from cdc_cli.consume.ranges import Bounds
 from cdc_cli.errors import CdcError, PositionLost, Retryable
 from cdc_cli.observe.log import EventLog
@@ -56,6 +57,7 @@ class KafkaPythonRangeReader:
     def start(self, group: str | None) -> None:
         try:
             self._driver = make(KafkaConsumer, {**self._options, "group_id": group})
+            read_quickly(self._driver)
         except Exception as exc:
             raise translate("connecting to Kafka", exc) from exc
 
