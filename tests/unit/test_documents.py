@@ -319,5 +319,5 @@ def test_the_first_two_blocks_are_the_two_commands() -> None:
     install = "python3 -m venv .venv && .venv/bin/pip install --quiet"
     assert [body.strip() for body in blocks(README, "sh")[:2]] == [
         f"{install} '.[demo]' && .venv/bin/cdc demo",
-        f"{install} '.[test]' && .venv/bin/python -m pytest",
+        f"{install} '.[test]' && .venv/bin/python -m pytest -n 2",
     ]
