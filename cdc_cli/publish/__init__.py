@@ -25,10 +25,7 @@ class Record(NamedTuple):
 
 
 class Delivery(Protocol):
-    """The fate of one record that was sent, as the driver reports it; reading it never blocks.
-
-    kafka-python's own future has this shape, so that nothing is wrapped per event.
-    """
+    """The fate of one record that was sent, as the driver reports it; reading it never blocks."""
 
     @property
     def is_done(self) -> bool:

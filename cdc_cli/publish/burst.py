@@ -26,13 +26,14 @@ _T = TypeVar("_T")
 
 
 class Burst(Generic[_T, _R]):
-    """One thread's object. `produce` gives one record to the driver.
+    """One thread's object. `give` gives records to the driver in order; when it raises, it leaves in the list those
+    that the driver does not have.
 
     After one could not be given, those behind it are not tried: they fail with the same error, until `clear`.
     """
 
-    def __init__(self, produce: Callable[[_T, _R], None]) -> None:
-        self._produce = produce
+    def __init__(self, give: Callable[[list[tuple[_T, _R]]], None]) -> None:
+        self._give = give
         self._held: list[tuple[_T, _R]] = []
         self._size = 0
         self._failure: BaseException | None = None
@@ -48,14 +49,14 @@ class Burst(Generic[_T, _R]):
     def push(self) -> None:
         """Give what is held to the driver, in order; never raises, a record that cannot be given has failed."""
         held, self._held, self._size = self._held, [], 0
-        produce = self._produce
-        for item, report in held:
-            if self._failure is None:
-                try:
-                    produce(item, report)
-                    continue
-                except Exception as exc:
-                    self._failure = exc
+        if held and self._failure is None:
+            try:
+                self._give(held)
+                return
+            except Exception as exc:
+                self._failure = exc
+        for _, report in held:
+            assert self._failure is not None
             report.fail(self._failure)
 
     def clear(self) -> None:

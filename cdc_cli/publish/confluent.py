@@ -72,7 +72,7 @@ class ConfluentPublisher:
         self._largest = settings.create_topics.max_message_size
         self._producer: Any = None
         self._partitions: dict[str, int] = {}
-        self._burst = Burst(self._produce)
+        self._burst = Burst(self._give)
 
     def start(self) -> None:
         reasons = Reasons()
@@ -91,6 +91,16 @@ class ConfluentPublisher:
         report = _Report()
         self._burst.add((topic, key, value, headers, partition), report, len(value) if value else 0)
         return report
+
+    def _give(self, held: list[tuple[_Addressed, _Report]]) -> None:
+        given = 0
+        try:
+            for addressed, report in held:
+                self._produce(addressed, report)
+                given += 1
+        except BaseException:
+            del held[:given]
+            raise
 
     def _produce(self, addressed: _Addressed, report: _Report) -> None:
         topic, key, value, headers, partition = addressed

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -20,8 +21,9 @@ from kafka import TopicPartition
 from cdc_cli.brokers.kafka_python_client import Producer, make
 from cdc_cli.brokers.kafka_python_errors import translate
 from cdc_cli.errors import CdcError, Retryable
-from cdc_cli.publish import Delivery, Headers, Record
+from cdc_cli.publish import Delivery, Record
 from cdc_cli.publish.burst import Burst
+from cdc_cli.publish.kafka_python_batches import Addressed, Report, Sizes, append
 from cdc_cli.publish.partition import partition_of
 from cdc_cli.publish.size import refuse_too_large
 from cdc_cli.settings.models import KafkaSettings
@@ -30,34 +32,6 @@ log = logging.getLogger(__name__)
 
 _NEVER_MS = 2**31 - 1
 _LOOK_EVERY = 0.002
-
-
-class _Report:
-    """The fate of one record: the driver's future, once it has the record."""
-
-    __slots__ = ("_failure", "future")
-
-    def __init__(self) -> None:
-        self.future: Any = None
-        self._failure: BaseException | None = None
-
-    @property
-    def is_done(self) -> bool:
-        future = self.future
-        return self._failure is not None if future is None else future.is_done
-
-    @property
-    def exception(self) -> BaseException | None:
-        future = self.future
-        return self._failure if future is None else future.exception
-
-    def fail(self, error: BaseException) -> None:
-        """The driver never had it."""
-        self._failure = error
-
-
-_Addressed = tuple[TopicPartition, bytes | None, bytes | None, Headers]
-"""Partition, key, value, headers."""
 
 
 class KafkaPythonPublisher:
@@ -84,7 +58,8 @@ class KafkaPythonPublisher:
         self._producer: Any = None
         self._places: dict[str, list[TopicPartition]] = {}
         self._pause = threading.Event()
-        self._burst = Burst(self._produce)
+        self._burst = Burst(self._give)
+        self._sizes = Sizes()
 
     def start(self) -> None:
         try:
@@ -96,22 +71,22 @@ class KafkaPythonPublisher:
         topic, key, value, headers = record
         refuse_too_large(record, self._largest)
         places = self._places.get(topic) or self._look_up(topic)
-        report = _Report()
+        report = Report()
         place = places[partition_of(key, len(places))]
-        self._burst.add((place, key, value, headers), report, len(value) if value else 0)
+        self._burst.add((place, (key, value, headers, report)), report, len(value) if value else 0)
         return report
 
-    def _produce(self, addressed: _Addressed, report: _Report) -> None:
-        place, key, value, headers = addressed
+    def _give(self, held: list[tuple[tuple[TopicPartition, Addressed], Report]]) -> None:
+        by_place: defaultdict[TopicPartition, list[Addressed]] = defaultdict(list)
+        for (place, record), _ in held:
+            by_place[place].append(record)
         try:
-            # What KafkaProducer.send does at the end, without the checks and log lines before it, which cost as
-            # much again and are done above once per record or once per topic.
-            append = self._producer._accumulator.append
-            report.future, is_full, is_new, _ = append(place, None, key, value, list(headers))
-            if is_full or is_new:
-                self._producer._sender.wakeup()
+            for place, records in by_place.items():
+                append(self._producer, place, records, self._sizes)
+            self._producer._sender.wakeup()
         except Exception as exc:
-            raise translate(f"publishing to Kafka topic {place.topic}", exc) from exc
+            held[:] = [item for item in held if not item[1].is_given]
+            raise translate("publishing to Kafka", exc) from exc
 
     def explain(self, exception: BaseException) -> CdcError:
         return translate("publishing to Kafka", exception)

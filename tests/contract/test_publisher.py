@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import randbytes
 from zlib import crc32
 
 import pytest
@@ -92,6 +93,22 @@ def test_a_record_that_is_too_large_is_refused_when_it_is_sent_and_harms_nothing
     assert caught.value.code == "kafka.record_too_large"
     settle(publisher, [before, publisher.send(Record(topic, b"3", bytes(MAX_SIZE - 4096)))])
     assert [len(kept.value or b"") for kept in publishing.read(topic)] == [5, MAX_SIZE - 4096]
+
+
+def test_a_batch_that_is_too_large_for_its_topic_is_split_or_refused_and_every_record_told_so(
+    publishing: Publishing, publisher: Publisher
+) -> None:
+    """kafka-python splits it; librdkafka refuses the batch, and the watcher sends its records one at a time."""
+    topic = publishing.create("a", 1, max_bytes=20_000)
+    values = [b"%04d" % number + randbytes(1_000) for number in range(100)]
+    deliveries = [publisher.send(Record(topic, b"k", value)) for value in values]
+    settle(publisher, deliveries)
+    refused = [delivery.exception for delivery in deliveries if delivery.exception is not None]
+    assert all(isinstance(publisher.explain(error), PoisonEvent) for error in refused)
+    delivered = [value for value, delivery in zip(values, deliveries, strict=True) if delivery.exception is None]
+    assert [kept.value for kept in publishing.read(topic)] == delivered
+    if type(publisher).__name__ == "KafkaPythonPublisher":
+        assert delivered == values
 
 
 def test_close_delivers_what_is_under_way_when_the_broker_answers(publishing: Publishing) -> None:

@@ -20,14 +20,17 @@ class Driver:
         self.got: list[int] = []
         self.refuses: set[int] = set()
 
-    def produce(self, number: int, _report: Report) -> None:
-        if number in self.refuses:
-            raise OSError(f"no {number}")
-        self.got.append(number)
+    def give(self, held: list[tuple[int, Report]]) -> None:
+        while held:
+            number = held[0][0]
+            if number in self.refuses:
+                raise OSError(f"no {number}")
+            self.got.append(number)
+            del held[0]
 
 
 def filled(driver: Driver, count: int, size: int = 1) -> tuple[Burst[int, Report], list[Report]]:
-    burst, reports = Burst(driver.produce), [Report() for _ in range(count)]
+    burst, reports = Burst(driver.give), [Report() for _ in range(count)]
     for number, report in enumerate(reports):
         burst.add(number, report, size)
     return burst, reports
