@@ -33,6 +33,15 @@ class Change(NamedTuple):
     source: object
 
 
+class Version(NamedTuple):
+    """The state of a document that a change stands for: its key and position, the first fields of `Change`."""
+
+    table: str
+    id: bytes
+    id_type: str
+    position: bytes
+
+
 class Rejected(NamedTuple):
     """A change that PostgreSQL refused for its own content, with the reason: it is to be dead-lettered."""
 
@@ -65,8 +74,23 @@ class Applied:
 class Applier(Protocol):
     """Writes batches; safe to call from many threads, each batch on a connection of its own."""
 
-    def apply(self, changes: Sequence[Change], partitions: Collection[Partition]) -> Applied:
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether most changes of late were stale, so that asking `fresh` first costs less than it saves."""
+        ...
+
+    def fresh(self, versions: Sequence[Version | None]) -> Sequence[int]:
+        """The indexes, in order, of those that are not known to be stale already (of None nothing is known).
+
+        What is left out needs no `apply`: a position only grows (invariant I3), so what is stale stays stale.
+        Blocks for a connection and for PostgreSQL. Raises what `apply` raises.
+        """
+        ...
+
+    def apply(self, changes: Sequence[Change], partitions: Collection[Partition], left_out: int = 0) -> Applied:
         """Write one batch in one transaction; on return it is committed. Rejected changes are not in it.
+
+        `left_out` more were stale by `fresh`; they are told as such.
 
         `partitions` are those the changes came from: when this process no longer owns one of them in the
         ledger, nothing is written and Fenced (or Rewound) is raised with those it lost. Blocks for a connection and for

@@ -19,7 +19,7 @@ from itertools import chain
 import psycopg2
 
 from cdc_cli import failpoints
-from cdc_cli.apply import Applied, Change, direct, staging
+from cdc_cli.apply import Applied, Change, Version, direct, staging
 from cdc_cli.apply.direct import Direct
 from cdc_cli.apply.fence import Fence
 from cdc_cli.apply.isolation import Isolation
@@ -27,7 +27,7 @@ from cdc_cli.apply.merge import Merged, OnDelete, TableChanges, merge
 from cdc_cli.apply.pool import ConnectionPool
 from cdc_cli.apply.rows import Rows
 from cdc_cli.apply.session import Session
-from cdc_cli.apply.skim import Skimmer
+from cdc_cli.apply.skim import Skimmer, by_table
 from cdc_cli.apply.sqlstate import Kind, classify, is_poison, translate
 from cdc_cli.apply.statements import Target
 from cdc_cli.apply.tables import TargetTables
@@ -65,27 +65,54 @@ class PostgresApplier:
         self._skimmer = Skimmer()
         self._direct = Direct()
 
-    def apply(self, changes: Sequence[Change], partitions: Collection[Partition]) -> Applied:
-        """See Applier.apply. A target that was dropped meanwhile is created again, once."""
+    @property
+    def looks_ahead(self) -> bool:
+        return self._skimmer.looks_ahead
+
+    def fresh(self, versions: Sequence[Version | None]) -> Sequence[int]:
+        found, tables = by_table(versions)
+        todo = [(indexes, self._tables.resolve(table)) for table, indexes in tables.items()]
         try:
-            return self._apply(changes, partitions)
+            with self._turn(), self._pool.session() as session:
+                rows = Rows(session, self._on_delete == "soft")
+                for indexes, target in todo:
+                    known = [version for version in map(versions.__getitem__, indexes) if version is not None]
+                    found += [indexes[index] for index in rows.fresh(target, known)]
+        except psycopg2.Error as error:
+            if classify(error.pgcode) is Kind.MISSING:
+                return range(len(versions))
+            raise translate(error, f"look up {len(versions)} positions") from error
+        self._skimmer.learn(len(versions), len(versions) - len(found))
+        return sorted(found)
+
+    def apply(self, changes: Sequence[Change], partitions: Collection[Partition], left_out: int = 0) -> Applied:
+        """See Applier.apply. A target that was dropped meanwhile is created again, once."""
+        applied = self._apply_anew(changes, partitions, bool(left_out))
+        applied.stale += left_out
+        return applied
+
+    def _apply_anew(
+        self, changes: Sequence[Change], partitions: Collection[Partition], is_skimmed: bool
+    ) -> Applied:
+        try:
+            return self._apply(changes, partitions, is_skimmed)
         except psycopg2.Error as error:
             if classify(error.pgcode) is not Kind.MISSING:
                 raise translate(error, f"write a batch of {len(changes)} changes") from error
             log.warning("a target table is gone, creating it again", extra={"tables": self._forget(changes)})
         try:
-            return self._apply(changes, partitions)
+            return self._apply(changes, partitions, is_skimmed)
         except psycopg2.Error as error:
             raise translate(error, f"write a batch of {len(changes)} changes") from error
 
-    def _apply(self, changes: Sequence[Change], partitions: Collection[Partition]) -> Applied:
+    def _apply(self, changes: Sequence[Change], partitions: Collection[Partition], is_skimmed: bool) -> Applied:
         merged = merge(changes, self._on_delete)
         if not merged.tables:
             return Applied(merged=merged.merged, ignored=merged.ignored)
         generation = self._tables.generation
         # Before a connection is taken: creating a table takes one of its own.
         todo = [(table, self._tables.resolve(table.table)) for table in merged.tables]
-        look_ahead = self._skimmer.looks_ahead
+        look_ahead = self._skimmer.looks_ahead and not is_skimmed
         # Encoded before the turn: whoever has the turn keeps PostgreSQL busy, not this process.
         lines = None if look_ahead else self._direct_lines(merged, todo)
         staged = None if look_ahead or lines else self._staged(merged, todo)
@@ -108,7 +135,8 @@ class PostgresApplier:
             failpoints.hit("apply.before_commit")
             session.commit()
             failpoints.hit("apply.after_commit")
-        self._skimmer.learn(total, applied.stale)
+        if not is_skimmed:
+            self._skimmer.learn(total, applied.stale)
         self._direct.learn(total, applied.inserted)
         return applied
 

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from typing import Final
 
-from cdc_cli.apply import Change
+from cdc_cli.apply import Change, Version
 from cdc_cli.apply.ids import USUAL
 from cdc_cli.apply.mapping import Mapper
 from cdc_cli.envelope.decode import BALANCED, POSITION_AND_TIME, decode
@@ -50,6 +50,17 @@ class EnvelopeMapper:
                     change = (self._namespace, id_, kind, position, int(time_ms), document, source)
                     return tuple.__new__(Change, change)
         return self._exactly(value, source)
+
+    def version(self, value: bytes | None) -> Version | None:
+        """Where a change stands, without a look at its document; None = only `map` tells."""
+        if value is None or not value.startswith(self._head) or not value.endswith(b"}}"):
+            return None
+        match = self._rest(value, len(self._head))
+        if match is None:
+            return None
+        position, _, oid, text, number, _ = match.groups()
+        kind = "objectId" if oid is not None else "string" if text is not None else "number"
+        return tuple.__new__(Version, (self._namespace, oid or text or number or b"", kind, position))
 
     def _document(self, value: bytes, start: int, own_id: bytes | None) -> bytes | None:
         """The document from `start` on, behind its `_id` when that is taken already; None = not so simple."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from cdc_cli.apply import Change, staging, statements
+from cdc_cli.apply import Change, Version, staging, statements
 from cdc_cli.apply.session import Session
 from cdc_cli.apply.statements import Target
 
@@ -53,13 +53,12 @@ class Rows:
         documents = [(change.document or b"null").decode() for change in changes]
         return self._upsert(statements.listed(target), (*_keys(changes), documents))
 
-    def fresh(self, target: Target, changes: Sequence[Change]) -> list[Change]:
-        """Those that are newer than what the table knows of their documents."""
+    def fresh(self, target: Target, versions: Sequence[Version | Change]) -> list[int]:
+        """The indexes of those that are newer than what the table knows of their documents."""
         name, sql = statements.fresh(target)
         self._session.prepare(name, sql)
-        ids, types, positions, _ = _keys(changes)
-        numbers = self._session.query(f"EXECUTE {name}(%s, %s, %s)", (ids, types, positions))
-        return [changes[number - 1] for (number,) in numbers]
+        numbers = self._session.query(f"EXECUTE {name}(%s, %s, %s)", _versions(versions))
+        return [number - 1 for (number,) in numbers]
 
     def delete(self, target: Target, changes: Sequence[Change]) -> int:
         """Leave tombstones, then remove the rows that are older; how many there were."""
@@ -87,11 +86,14 @@ def _keys(changes: Sequence[Change]) -> tuple[str, str, str, str]:
 
     As Python lists the driver would quote element by element, which took longer than everything else here.
     """
+    return (*_versions(changes), f"{{{','.join([str(change.time_ms) for change in changes])}}}")
+
+
+def _versions(versions: Sequence[Version | Change]) -> tuple[str, str, str]:
     return (
-        _array([change.id.decode() for change in changes]),
-        _array([change.id_type for change in changes]),
-        _array([change.position.decode() for change in changes]),
-        f"{{{','.join([str(change.time_ms) for change in changes])}}}",
+        _array([version.id.decode() for version in versions]),
+        _array([version.id_type for version in versions]),
+        _array([version.position.decode() for version in versions]),
     )
 
 

@@ -1,7 +1,7 @@
-"""Leaving out what is stale before its document travels: what makes a replay cheaper than the first time.
+"""Leaving out what is stale before its document is looked at: what makes a replay cheaper than the first time.
 
-The guard of the upsert finds a stale event only after its document was copied, parsed and its row locked. Where
-most events are stale, as in a replay or after an offset was set back, one look at the positions by key comes
+The guard of the upsert finds a stale event only after its document was mapped, copied, parsed and its row locked.
+Where most events are stale, as in a replay or after an offset was set back, one look at the positions by key comes
 first. It may run outside the transaction: a position only grows (invariant I3), so what is stale stays stale.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cdc_cli.apply import Version
 from cdc_cli.apply.merge import TableChanges
 from cdc_cli.apply.rows import Rows
 from cdc_cli.apply.statements import Target
@@ -28,7 +29,7 @@ class Skimmer:
         stale = 0
         for table, target in todo:
             if table.upserts:
-                fresh = rows.fresh(target, table.upserts)
+                fresh = [table.upserts[index] for index in rows.fresh(target, table.upserts)]
                 stale += len(table.upserts) - len(fresh)
                 table.upserts = fresh
         return stale
@@ -36,3 +37,12 @@ class Skimmer:
     def learn(self, changes: int, stale: int) -> None:
         """What a batch of so many changes turned out to be."""
         self.looks_ahead = stale > changes * _MANY
+
+
+def by_table(versions: Sequence[Version | None]) -> tuple[list[int], dict[str, list[int]]]:
+    """The indexes of those of which nothing is known, and of the others by table."""
+    unknown: list[int] = []
+    tables: dict[str, list[int]] = {}
+    for index, version in enumerate(versions):
+        (unknown if version is None else tables.setdefault(version.table, [])).append(index)
+    return unknown, tables

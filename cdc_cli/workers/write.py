@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from typing import NamedTuple, Protocol, cast
 
-from cdc_cli.apply import Applied, Applier, Change, Fenced
+from cdc_cli.apply import Applied, Applier, Change, Fenced, Version
 from cdc_cli.clock import Clock
 from cdc_cli.consume import RawRecord
 from cdc_cli.consume.dead_letters import DeadLetters, Failed
@@ -37,6 +38,10 @@ class RecordMapper(Protocol):
         ...
 
     def map(self, value: bytes | None, source: object) -> Change | None: ...
+
+    def version(self, value: bytes | None) -> Version | None:
+        """Where a change stands, cheaply; None = only `map` tells. Never raises."""
+        ...
 
 
 class _Item(NamedTuple):
@@ -99,9 +104,11 @@ class LaneWorker:
     def write(self, batch: Sequence[Run]) -> None:
         """One batch, as often as it takes; raises Stopped when the deadline of the shutdown has passed."""
         started, self._waited = self._clock.monotonic(), 0.0
-        mapped, failed = self._mapped(batch)
         with self._asking():
-            applied = self._apply(mapped)
+            left, left_out = self._without_stale(batch)
+        mapped, failed = self._mapped(left)
+        with self._asking():
+            applied = self._apply(mapped, left_out)
         if applied.rejected:
             found = {id(change.source): assignment for assignment, changes in mapped for change in changes}
             for change, error in applied.rejected:
@@ -119,6 +126,19 @@ class LaneWorker:
         self._counters.add_wait("lane_busy", "postgresql", self._waited)
         self._counters.add_wait("lane_busy", "other", seconds - self._waited)
         self._report(count, applied, len(ours), seconds)
+
+    def _without_stale(self, batch: Sequence[Run]) -> tuple[Sequence[Run], int]:
+        """What is not known to be stale of a batch, when most are of late, and how many others there were."""
+        if not self._applier.looks_ahead:
+            return batch, 0
+        versions = [self._mapper.version(record.value) for run in batch for record in run.records]
+        begun, computed = self._clock.monotonic(), time.thread_time()
+        try:
+            fresh = self._applier.fresh(versions)
+        except Retryable:
+            return batch, 0  # apply() meets the same, and knows how to wait
+        self._waited += self._clock.monotonic() - begun - (time.thread_time() - computed)
+        return _picked(batch, fresh), len(versions) - len(fresh)
 
     def _mapped(self, batch: Sequence[Run]) -> tuple[list[_Mapped], list[Failed]]:
         mapped: list[_Mapped] = []
@@ -143,14 +163,14 @@ class LaneWorker:
                 mapped.append(_Mapped(assignment, changes))
         return mapped, failed
 
-    def _apply(self, mapped: Sequence[_Mapped]) -> Applied:
+    def _apply(self, mapped: Sequence[_Mapped], left_out: int) -> Applied:
         while mapped:
             partitions = {assignment.partition for assignment, _ in mapped}
             changes = list(chain.from_iterable([changes for _, changes in mapped]))
             # What this thread did not spend computing it has waited: for a turn, a connection, or SQL.
             begun, computed = self._clock.monotonic(), time.thread_time()
             try:
-                applied = self._applier.apply(changes, partitions)
+                applied = self._applier.apply(changes, partitions, left_out)
                 self._waited += self._clock.monotonic() - begun - (time.thread_time() - computed)
                 self._backoff.succeeded()
                 return applied
@@ -165,7 +185,7 @@ class LaneWorker:
                     raise Stopped("writing to PostgreSQL") from error
             self._dropped += sum(len(changes) for assignment, changes in mapped if assignment.revoked)
             mapped = [run for run in mapped if not run.assignment.revoked]
-        return Applied()
+        return Applied(stale=left_out)
 
     def _report(self, events: int, applied: Applied, dead: int, seconds: float) -> None:
         counters = self._counters
@@ -202,6 +222,19 @@ class LaneWorker:
             dead_letters=dead,
             adjusted=dict(adjusted) or None,
         )
+
+
+def _picked(batch: Sequence[Run], indexes: Sequence[int]) -> list[Run]:
+    """The records with these indexes, which are in order."""
+    picked: list[Run] = []
+    at = done = 0
+    for run in batch:
+        begin, at = at, at + len(run.records)
+        till = bisect_left(indexes, at, done)
+        if till > done:
+            picked.append(Run.of(run.assignment, [run.records[index - begin] for index in indexes[done:till]]))
+        done = till
+    return picked
 
 
 def _item(failure: Failed) -> _Item:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cdc_cli.apply import Applied, Applier, Change, Fenced, Ledger
+from cdc_cli.apply import Applied, Applier, Change, Fenced, Ledger, Version
 from cdc_cli.apply.merge import OnDelete
 from cdc_cli.consume import Partition
 from cdc_cli.errors import PositionLost
@@ -153,6 +153,22 @@ def test_an_older_delete_takes_nothing_back_from_a_newer_one(place: Place) -> No
         apply(applier, delete("a", at))
     assert apply(applier, upsert("a", 4)).stale == 1
     assert place.rows() == {}
+
+
+@pytest.mark.requirement("R8.5")
+def test_what_is_not_known_to_be_stale_is_told_and_what_is_left_out_is_counted(place: Place) -> None:
+    applier = owning(place)
+    apply(applier, upsert("a", 5), upsert("b", 5), upsert("gone", 2), upsert("a", 5, table="game.matches"))
+    apply(applier, delete("gone", 5))
+    changes = [
+        *(upsert(name, at) for name in ("a", "gone", "new") for at in (4, 5, 6)),
+        *(upsert("a", at, table="game.matches") for at in (5, 6)),
+        upsert("a", 1, table="game.never_seen"),
+    ]
+    versions = [None, *(Version(*change[:4]) for change in changes)]
+    assert list(applier.fresh(versions)) == [0, 3, 6, 7, 8, 9, 11, 12]
+    assert list(applier.fresh([])) == []
+    assert applier.apply([upsert("a", 6)], PARTITIONS, left_out=3).stale == 3
 
 
 def test_a_delete_that_comes_before_its_document_keeps_it_out(place: Place) -> None:

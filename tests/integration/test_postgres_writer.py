@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg2
 import pytest
 
-from cdc_cli.apply import tombstones
+from cdc_cli.apply import Version, tombstones
 from cdc_cli.apply.merge import OnDelete
 from cdc_cli.apply.session import Connector, Session
 from cdc_cli.apply.tombstones import Tombstones
@@ -90,6 +90,27 @@ def test_keys_of_any_characters_are_written_found_again_and_deleted(site: Site) 
     assert applier.apply([delete(key, 2) for key in odd], PARTITIONS).deleted == len(odd)
     assert site.query("SELECT _id FROM players") == []
     assert {key for (key,) in site.query("SELECT _id FROM cdc.tombstones")} == set(odd)
+
+
+def test_the_writer_looks_ahead_while_most_is_stale(site: Site) -> None:
+    applier = site.applier()
+    batch = [upsert(f"k{at:03}", at) for at in range(200)]
+    versions = [Version(*change[:4]) for change in batch]
+    applier.apply(batch, PARTITIONS)
+    assert not applier.looks_ahead
+    applier.apply(batch, PARTITIONS)
+    assert applier.looks_ahead
+    assert applier.fresh(versions) == []
+    applier.apply([upsert("new", 1)], PARTITIONS, left_out=200)
+    assert applier.looks_ahead, "the batch was 200 stale ones and a new one"
+    site.query("DROP TABLE players")
+    assert list(applier.fresh(versions)) == list(range(200))
+    assert applier.apply(batch, PARTITIONS).inserted == 200
+    assert not applier.looks_ahead
+    applier.apply(batch, PARTITIONS)
+    newer = [version._replace(position=position(9999)) for version in versions]
+    assert applier.fresh(newer) == list(range(200))
+    assert not applier.looks_ahead
 
 
 @pytest.mark.parametrize("on_delete", ["delete", "soft"])

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cdc_cli.apply import Applied, Change, Fenced, Rejected
+from cdc_cli.apply import Applied, Change, Fenced, Rejected, Version
 from cdc_cli.consume import Partition
 from cdc_cli.errors import CdcError, PoisonEvent, PositionLost
 
@@ -87,13 +87,23 @@ class FakeApplier:
         self.on_delete = on_delete
         self.batches: list[list[Change]] = []
         self.failures: list[CdcError] = []
+        self.looks_ahead = False
 
-    def apply(self, changes: Sequence[Change], partitions: Collection[Partition]) -> Applied:
+    def fresh(self, versions: Sequence[Version | None]) -> Sequence[int]:
+        with self.memory.lock:
+            return [index for index, version in enumerate(versions) if version is None or self._is_fresh(version)]
+
+    def _is_fresh(self, version: Version) -> bool:
+        key = (version.table, version.id_type, version.id)
+        row = self.memory.rows.get(key)
+        return version.position > max(self.memory.tombstones.get(key, b""), row.position if row else b"")
+
+    def apply(self, changes: Sequence[Change], partitions: Collection[Partition], left_out: int = 0) -> Applied:
         with self.memory.lock, self._transaction():
             self.ledger.check(partitions)
             if self.failures:
                 raise self.failures.pop(0)
-            applied = Applied()
+            applied = Applied(stale=left_out)
             groups: dict[Key, list[Change]] = {}
             for change in changes:
                 if change.document is None and self.on_delete == "ignore":

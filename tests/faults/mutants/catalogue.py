@@ -52,6 +52,7 @@ MUTANTS = (
     Mutant("start at the end", syncing.start_at_the_end),
     Mutant("oldest of a batch wins", syncing.oldest_of_a_batch_wins),
     Mutant("never resumed", syncing.never_resumed),
+    Mutant("versions of the record before", syncing.versions_of_the_record_before),
     Mutant("stale records routed", syncing.stale_records_routed, seed=70),
     Mutant("untold offsets forgotten", syncing.untold_offsets_forgotten, seed=100),
     Mutant("half a rebalance", syncing.owner_not_claimed),

@@ -43,6 +43,20 @@ def offset_before_apply() -> Iterator[None]:
 
 
 @contextmanager
+def versions_of_the_record_before() -> Iterator[None]:
+    """The look ahead asks for each record with the version of the one before it: fresh ones are left out as stale."""
+    tell = EnvelopeMapper.version
+    last: dict[int, Any] = {}
+
+    def mutant(self: EnvelopeMapper, value: bytes | None) -> Any:
+        before, last[id(self)] = last.get(id(self)), tell(self, value)
+        return before
+
+    with patch.object(EnvelopeMapper, "version", mutant):
+        yield
+
+
+@contextmanager
 def last_done_committed() -> Iterator[None]:
     """The highest finished offset is committed, not that of the contiguous prefix."""
     done = Assignment.done

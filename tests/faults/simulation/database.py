@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cdc_cli.apply import Applied, Change, Fenced, Rejected
+from cdc_cli.apply import Applied, Change, Fenced, Rejected, Version
 from cdc_cli.apply.claims import NOTHING, Claim, Claims, Server
 from cdc_cli.apply.merge import Key, merge
 from cdc_cli.consume import Partition
@@ -86,7 +86,21 @@ class SimApplier:
         self._owner = owner
         self._claims = claims
 
-    def apply(self, changes: Sequence[Change], partitions: Collection[Partition]) -> Applied:
+    @property
+    def looks_ahead(self) -> bool:
+        return self._world.draw.random() < 0.5
+
+    def fresh(self, versions: Sequence[Version | None]) -> Sequence[int]:
+        self._process.check()
+        self._world.scheduler.sleep(self._world.latency("postgres.slow"))
+        connected(self._world)
+        return [index for index, version in enumerate(versions) if version is None or self._is_fresh(version)]
+
+    def _is_fresh(self, version: Version) -> bool:
+        known, _ = self._world.database.rows.get((version.table, version.id_type, version.id), (b"", None))
+        return known < version.position
+
+    def apply(self, changes: Sequence[Change], partitions: Collection[Partition], left_out: int = 0) -> Applied:
         world, database = self._world, self._world.database
         self._process.check()
         wanted = sorted(partitions)
@@ -108,6 +122,7 @@ class SimApplier:
         if world.happens("postgres.unknown", 0.08):
             raise Retryable("write a batch: connection lost at COMMIT", code="postgres.connection")
         assert database is world.database
+        applied.stale += left_out
         return applied
 
     def _commit(self, changes: Sequence[Change]) -> Applied:

@@ -45,6 +45,8 @@ def outcome(map_value: Any, *arguments: Any) -> Change | str | None:
 def both(value: bytes, form: Format = "natural") -> Change | str | None:
     exactly = outcome(lambda: Mapper(form).map(decode(value), "source"))
     assert outcome(warmed(form).map, value, "source") == exactly
+    version = warmed(form).version(value)
+    assert version is None or not isinstance(exactly, Change) or version == exactly[:4]
     return exactly
 
 
@@ -61,6 +63,13 @@ def test_records_that_were_damaged_are_mapped_or_refused_alike(document: dict[st
     end = data.draw(st.integers(start, len(value)))
     middle = data.draw(st.sampled_from([b"", b" ", b"{", b"}", b'"', b"\\", b'{"$oid":', b'"doc":{}}', value[:200]]))
     both(value[:start] + middle + value[end:])
+
+
+def test_what_most_records_look_like_tells_its_version_and_a_delete_does_not() -> None:
+    mapper = warmed()
+    assert mapper.version(record({"_id": OID, "n": {"a": [1]}})) == Mapper().map(decode(record({"_id": OID})), None)[:4]
+    assert mapper.version(record(None, operation=Operation.DELETE)) is None
+    assert mapper.version(None) is None
 
 
 @pytest.mark.parametrize("id_", [OID, "p1", 'a"b', "ü", "x" * 3000, 7, -1, 2**63 - 1, 1.5, {"a": 1}, None, ""])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cdc_cli.apply import Applied, Change, Fenced, Rejected
+from cdc_cli.apply import Applied, Change, Fenced, Rejected, Version
 from cdc_cli.apply.mapping import Mapper
 from cdc_cli.apply.records import EnvelopeMapper
 from cdc_cli.clock import SystemClock
@@ -19,7 +19,7 @@ from cdc_cli.observe.counters import Counters
 from cdc_cli.retry import RetryPolicy, Stopped
 from cdc_cli.settings.models import RetrySettings
 from cdc_cli.workers.lanes import Lane, Run
-from cdc_cli.workers.write import LaneWorker
+from cdc_cli.workers.write import LaneWorker, _picked
 from tests.unit.workers.test_lanes import FakeRecord
 
 P = Partition("cdc.game.players", 0)
@@ -30,14 +30,24 @@ class FakeApplier:
         self.answers = list(answers)
         self.batches: list[list[Change]] = []
         self.reject: set[bytes] = set()
+        self.looks_ahead = False
+        self.versions: list[Version | None] = []
+        self.stale: set[bytes] = set()
 
-    def apply(self, changes: Sequence[Change], partitions: Collection[Partition]) -> Applied:
+    def fresh(self, versions: Sequence[Version | None]) -> Sequence[int]:
+        answer = self.answers.pop(0) if self.answers else None
+        if answer is not None:
+            raise answer
+        self.versions = list(versions)
+        return [index for index, version in enumerate(versions) if version is None or version.id not in self.stale]
+
+    def apply(self, changes: Sequence[Change], partitions: Collection[Partition], left_out: int = 0) -> Applied:
         answer = self.answers.pop(0) if self.answers else None
         if answer is not None:
             raise answer
         self.batches.append(list(changes))
         refused = [Rejected(c, PoisonEvent("no", code="22P02")) for c in changes if c.id in self.reject]
-        return Applied(inserted=len(changes) - len(refused), rejected=refused)
+        return Applied(inserted=len(changes) - len(refused), rejected=refused, stale=left_out)
 
 
 class FakeDeadLetters:
@@ -82,6 +92,11 @@ class Site:
             self.assignment.reached(record.offset + 1)
         self.lane.put(Run.of(self.assignment, records))
 
+    def take(self) -> None:
+        batch = self.lane.take()
+        self.worker.write(batch)
+        self.lane.finish(batch)
+
     def run(self) -> None:
         self.lane.close()
         self.worker.run()
@@ -99,9 +114,9 @@ def test_a_worker_takes_batch_after_batch_until_the_lane_is_drained() -> None:
 
 def test_the_time_that_the_writer_waits_and_does_not_compute_is_counted_as_postgresqls() -> None:
     class SlowApplier(FakeApplier):
-        def apply(self, changes: Sequence[Change], partitions: Collection[Partition]) -> Applied:
+        def apply(self, changes: Sequence[Change], partitions: Collection[Partition], left_out: int = 0) -> Applied:
             threading.Event().wait(0.05)
-            return super().apply(changes, partitions)
+            return super().apply(changes, partitions, left_out)
 
     site = Site(SlowApplier())
     site.feed(envelope(0, "p0"))
@@ -178,3 +193,46 @@ def test_past_the_deadline_of_the_shutdown_a_worker_gives_up_without_moving_the_
     assert site.assignment.committable() == 0
     with pytest.raises(Stopped):
         site.worker.write([Run.of(Assignment(P, 0, 1), [envelope(0, "p0")])])
+
+
+def test_what_is_stale_is_left_out_before_its_document_is_looked_at_and_everything_is_counted_once() -> None:
+    applier = FakeApplier()
+    applier.looks_ahead = True
+    applier.stale = {b"p1", b"p2", b"p4"}
+    positions = [b"0000000004", b"0000000005"]
+    site = Site(applier)
+    site.feed(envelope(0, "p0"), envelope(1, "p1"))
+    site.take()
+    site.feed(envelope(2, "p2"), FakeRecord(3, b"k", b"{bad"), envelope(4, "p4"), envelope(5, "p5"))
+    site.run()
+    assert [version and version.position[:10] for version in applier.versions] == [b"0000000002", None, *positions]
+    assert [[change.id for change in batch] for batch in applier.batches] == [[b"p0", b"p1"], [b"p5"]]
+    assert site.letters.buried == [3]
+    assert (site.counters.get("inserted"), site.counters.get("stale")) == (3, 2)
+    assert site.assignment.committable() == 6
+
+
+def test_a_look_ahead_that_fails_leaves_it_to_the_writing_to_wait_for_the_server() -> None:
+    applier = FakeApplier(Retryable("down"), Retryable("down"))
+    applier.looks_ahead = True
+    site = Site(applier)
+    site.feed(envelope(0, "p0"))
+    site.run()
+    assert [[change.id for change in batch] for batch in applier.batches] == [[b"p0"]]
+    assert site.counters.get("retries") == 1
+
+
+def test_records_of_several_runs_are_picked_where_they_stand() -> None:
+    other = Assignment(Partition("cdc.game.players", 1), 0, 1)
+    site = Site(FakeApplier())
+    batch = [
+        Run.of(assignment, [envelope(n, "x") for n in numbers])
+        for assignment, numbers in [(site.assignment, range(3)), (other, range(10, 12)), (site.assignment, range(3, 6))]
+    ]
+    picked = _picked(batch, [1, 2, 5, 7])
+    assert [(run.assignment, [record.offset for record in run.records]) for run in picked] == [
+        (site.assignment, [1, 2]),
+        (site.assignment, [3, 5]),
+    ]
+    assert _picked(batch, []) == []
+    assert _picked(batch, range(8)) == batch
