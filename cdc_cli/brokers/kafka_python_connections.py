@@ -2,12 +2,14 @@
 
 A connection that cannot be made keeps its socket until the garbage collector comes by, one a second in an outage
 (invariant I7); and the TLS handshake has no bound: a broker that is silent at that moment is waited for without
-end, by the new producer that was to replace a wedged one as well.
+end, by the new producer that was to replace a wedged one as well. And it reads 4 KB at a time: after each of two
+thousand such pieces of an answer another thread may take the interpreter, and keep it for a millisecond.
 """
 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 from kafka.errors import KafkaConnectionError
@@ -15,9 +17,11 @@ from kafka.net.compat import KafkaNetClient
 from kafka.net.inet import KafkaNetSocket, create_connection
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
-from kafka.net.transport import KafkaSSLTransport
+from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 
 _DIRECT = "cdc-direct"
+_PIECE = 1 << 18
+_NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class _Socket(KafkaNetSocket):  # type: ignore[misc]
@@ -36,8 +40,36 @@ class _Socket(KafkaNetSocket):  # type: ignore[misc]
             raise
 
 
+def _receive(sock: Any, has_more: Callable[[], bool]) -> tuple[bytes, Exception | None]:
+    """One large piece of what is there, and what the selector cannot see behind it; with the error that ended it."""
+    pieces: list[bytes] = []
+    error: Exception | None = None
+    try:
+        while not pieces or has_more():
+            piece = sock.recv(_PIECE)
+            if not piece:
+                error = KafkaConnectionError("socket disconnected")
+                break
+            pieces.append(piece)
+    except _NOT_NOW:
+        pass
+    except Exception as exc:
+        error = KafkaConnectionError(exc)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces), error
+
+
+class _Plain(KafkaTCPTransport):  # type: ignore[misc]
+    """A connection without TLS that reads in large pieces."""
+
+    def _sock_recv(self) -> tuple[bytes, Exception | None]:
+        return _receive(self._sock, lambda: False)
+
+
 class _Transport(KafkaSSLTransport):  # type: ignore[misc]
-    """TLS, whose handshake ends in time; a failed one closes the socket."""
+    """TLS in large pieces, whose handshake ends in time; a failed one closes the socket."""
+
+    def _sock_recv(self) -> tuple[bytes, Exception | None]:
+        return _receive(self._sock, lambda: self._sock.pending() > 0)
 
     async def shake_hands(self, timeout_at: float | None) -> None:
         while True:
@@ -68,12 +100,12 @@ class Manager(KafkaConnectionManager):  # type: ignore[misc]
         return connection
 
     async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
-        if not self.ssl_enabled:
-            return await super()._build_transport(node, timeout_at=timeout_at)
         config = self.config
         sock = await create_connection(
             self._net, node.host, node.port, config["socket_options"], config["proxy_url"], timeout_at
         )
+        if not self.ssl_enabled:
+            return _Plain(self._net, sock, host=node.host)
         try:
             transport = _Transport(
                 self._net, sock, host=node.host, **{k: v for k, v in config.items() if k.startswith("ssl_")}
