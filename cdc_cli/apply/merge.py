@@ -61,6 +61,22 @@ def key(change: Change) -> Key:
 
 def merge(changes: Iterable[Change], on_delete: OnDelete) -> Merged:
     """The newest change per document by position, whatever order they come in."""
+    changes = list(changes)
+    return _all_of_one_table(changes) or _merge(changes, on_delete)
+
+
+def _all_of_one_table(changes: list[Change]) -> Merged | None:
+    """What most batches are: documents of one table, each once. None when it is not so, or not so simple."""
+    tables = {change.table for change in changes}
+    is_simple = (
+        len(tables) == 1
+        and len({change.id for change in changes}) == len(changes)
+        and None not in [change.document for change in changes]
+    )
+    return Merged([TableChanges(tables.pop(), changes)], {}, 0, 0) if is_simple else None
+
+
+def _merge(changes: Iterable[Change], on_delete: OnDelete) -> Merged:
     newest: dict[Key, Change] = {}
     rivals: dict[Key, list[Change]] = {}
     total = ignored = 0

@@ -126,15 +126,17 @@ class ConfluentConsumer:
             self._take_up()
         messages = self._guarded("reading from Kafka", lambda: self._driver.consume(max_records, timeout))
         found: dict[Partition, list[RawRecord]] = {}
-        ready, new = self._ready, tuple.__new__
+        new, last, records = tuple.__new__, None, list[RawRecord]()
         for message in messages:
             if message.error() is not None:
                 self._judge(message)
                 continue
-            partition = new(Partition, (message.topic(), message.partition()))
-            if partition in ready:
-                record = new(_Record, (message.offset(), message.key(), message.value(), message))
-                found.setdefault(partition, []).append(record)
+            # Records of one partition come in long runs.
+            here = (message.topic(), message.partition())
+            if here != last:
+                last, partition = here, Partition(*here)
+                records = found.setdefault(partition, []) if partition in self._ready else []
+            records.append(new(_Record, (message.offset(), message.key(), message.value(), message)))
         return found
 
     def rebalance(self) -> Rebalance | None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from itertools import permutations
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cdc_cli.apply.merge import merge
+from cdc_cli.apply.merge import OnDelete, _merge, merge
 from tests.support.changes import delete, upsert
+
+changes = st.builds(
+    upsert, st.sampled_from("abcde"), st.integers(1, 9), st.sampled_from(["g.a", "g.a", "g.a", "g.z"])
+) | st.builds(delete, st.sampled_from("abcde"), st.integers(1, 9))
 
 
 @pytest.mark.requirement("R8.2", "R5.5")
@@ -56,3 +63,14 @@ def test_a_soft_delete_keeps_the_last_document_that_came_with_it() -> None:
 
 def test_an_empty_batch_has_no_tables() -> None:
     assert merge([], "delete").tables == []
+
+
+@given(st.lists(changes, max_size=5), st.sampled_from(["delete", "soft", "ignore"]))
+def test_batches_that_need_no_merging_are_found_to_be_so(batch: Any, on_delete: OnDelete) -> None:
+    assert merge(batch, on_delete) == _merge(batch, on_delete)
+
+
+def test_a_batch_is_not_changed_by_what_is_taken_out_of_its_tables() -> None:
+    batch = [upsert("a", 1), upsert("b", 2)]
+    merge(batch, "delete").tables[0].upserts.clear()
+    assert len(batch) == 2
