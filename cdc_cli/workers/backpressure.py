@@ -18,6 +18,8 @@ from cdc_cli.workers.lanes import MAX_BYTES, Lane
 _PATIENCE = 1.0
 """Seconds that a full pipeline is waited for before partitions are paused: a pause throws fetched records away."""
 _RESUME_AT = 0.7
+_WRITERS = 8
+"""More writers than these keep no server busier: 16 lanes are as fast as 8, and this way with little more memory."""
 _POLL_RECORDS, _FIRST_POLL_RECORDS, _POLL_BYTES = 2000, 4, 4 << 20
 
 
@@ -92,13 +94,14 @@ class Backpressure:
         return self._fill() >= 1 or self._are_served()
 
     def _are_served(self) -> bool:
-        """Every lane has its next batch: what came behind it would have left the processor's caches before its turn.
+        """Every lane, or one for each of eight writers, has its next batch: what came behind it would have left the
+        processor's caches before its turn.
 
         Or, of large documents, they have as much together, so that one at least is full: keys are not spread evenly.
         """
         bytes_of_all = len(self._lanes) * MAX_BYTES
         is_enough = sum(lane.waiting_bytes for lane in self._lanes) >= bytes_of_all
-        return is_enough or all(lane.is_full for lane in self._lanes)
+        return is_enough or sum([lane.is_full for lane in self._lanes]) >= min(_WRITERS, len(self._lanes))
 
     def _fill(self) -> float:
         size = self._routed_bytes - sum(lane.finished_bytes for lane in self._lanes)

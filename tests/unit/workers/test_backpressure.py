@@ -6,6 +6,8 @@ import threading
 from collections.abc import Sequence
 from unittest.mock import create_autospec
 
+import pytest
+
 from cdc_cli.clock import SystemClock
 from cdc_cli.consume import Consumer, Partition
 from cdc_cli.consume.offsets import Assignment
@@ -68,6 +70,16 @@ def test_what_stops_reading_leaves_a_whole_batch_to_take_in_some_lane() -> None:
     assert lanes[0].is_full
     pressure(lanes, stop).breathe([P])
     assert stop.times == 1
+
+
+@pytest.mark.parametrize(("full", "waits"), [(7, 0), (8, 1)])
+def test_of_many_lanes_eight_that_have_their_next_batch_stop_reading(full: int, waits: int) -> None:
+    lanes = lanes_of(16)
+    for lane in lanes[:full]:
+        lane.put(run(Assignment(P, 0, 16), *range(1000)))
+    stop = Waits(lanes[0])
+    pressure(lanes, stop).breathe([P])
+    assert stop.times == waits
 
 
 def test_few_records_are_asked_for_until_their_size_is_known_and_of_large_ones_always() -> None:
