@@ -89,7 +89,7 @@ def _driver_publisher(container: Container) -> Publisher:
         return ConfluentPublisher(_librdkafka_options(settings, "producer"), settings.kafka)
     from cdc_cli.publish.kafka_python import KafkaPythonPublisher
 
-    return KafkaPythonPublisher(_python_options(settings, "producer"), settings.kafka)
+    return KafkaPythonPublisher(_python_options(settings, "producer"), settings.kafka, container.get(Clock))
 
 
 def _consumer(container: Container) -> Consumer:

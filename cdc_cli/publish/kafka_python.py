@@ -20,6 +20,7 @@ from kafka import TopicPartition
 
 from cdc_cli.brokers.kafka_python_client import Producer, make
 from cdc_cli.brokers.kafka_python_errors import translate
+from cdc_cli.clock import Clock
 from cdc_cli.errors import CdcError, Retryable
 from cdc_cli.publish import Delivery, Record
 from cdc_cli.publish.burst import Burst
@@ -37,7 +38,7 @@ _LOOK_EVERY = 0.002
 class KafkaPythonPublisher:
     """A `Publisher`; one thread sends, any thread may close."""
 
-    def __init__(self, options: Mapping[str, Any], settings: KafkaSettings) -> None:
+    def __init__(self, options: Mapping[str, Any], settings: KafkaSettings, clock: Clock) -> None:
         self._options = {
             "max_block_ms": 15_000,
             **options,
@@ -60,6 +61,7 @@ class KafkaPythonPublisher:
         self._pause = threading.Event()
         self._burst = Burst(self._give)
         self._sizes = Sizes()
+        self._clock = clock
 
     def start(self) -> None:
         try:
@@ -82,7 +84,7 @@ class KafkaPythonPublisher:
             by_place[place].append(record)
         try:
             for place, records in by_place.items():
-                append(self._producer, place, records, self._sizes)
+                append(self._producer, place, records, self._sizes, self._clock)
             self._producer._sender.wakeup()
         except Exception as exc:
             held[:] = [item for item in held if not item[1].is_given]

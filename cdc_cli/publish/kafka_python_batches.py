@@ -11,7 +11,6 @@ it has gone, by `rebind`.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from kafka.producer.producer_batch import ProducerBatch
 from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.record.util import encode_varint
 
+from cdc_cli.clock import Clock
 from cdc_cli.publish import Headers
 
 
@@ -76,7 +76,7 @@ class Sizes(dict[int, bytes]):
         return bytes(raw)
 
 
-def append(producer: Any, place: Any, records: Sequence[Addressed], sizes: Sizes) -> None:
+def append(producer: Any, place: Any, records: Sequence[Addressed], sizes: Sizes, clock: Clock) -> None:
     """Give records to a `KafkaProducer`, for one partition, in order; waits for nobody but its sender at work.
 
     Raises IllegalStateError when the producer has been closed. Whoever has appended wakes the sender.
@@ -88,28 +88,28 @@ def append(producer: Any, place: Any, records: Sequence[Addressed], sizes: Sizes
             if accumulator._closed:
                 raise IllegalStateError("the producer is closed")
             batches = accumulator._batches[place]
-            given = _fill(batches[-1], records, sizes) if batches else 0
+            given = _fill(batches[-1], records, sizes, clock) if batches else 0
             while given < len(records):
-                batch = _new_batch(accumulator, place)
-                given += _fill(batch, records[given:], sizes)
+                batch = _new_batch(accumulator, place, clock)
+                given += _fill(batch, records[given:], sizes, clock)
                 batches.append(batch)
                 accumulator._incomplete.add(batch)
     finally:
         accumulator._appends_in_progress.decrement()
 
 
-def _new_batch(accumulator: Any, place: Any) -> Any:
+def _new_batch(accumulator: Any, place: Any, clock: Clock) -> Any:
     config = accumulator.config
     builder = MemoryRecordsBuilder(config["message_version"], config["compression_attrs"], config["batch_size"])
-    return ProducerBatch(place, builder)
+    return ProducerBatch(place, builder, clock.monotonic())
 
 
-def _fill(batch: Any, records: Sequence[Addressed], sizes: Sizes) -> int:
+def _fill(batch: Any, records: Sequence[Addressed], sizes: Sizes, clock: Clock) -> int:
     """As many as still fit, or one if the batch is empty; how many that were."""
     if batch.records._closed:
         return 0
     builder, reports = batch.records._builder, batch._record_futures
-    now = int(time.time() * 1000)
+    now = int(clock.time() * 1000)
     if builder._first_timestamp is None:
         builder._first_timestamp = builder._max_timestamp = now
     # Attributes (none), time; then by record: offset, key, value, headers. https://kafka.apache.org/documentation/#record
@@ -135,7 +135,7 @@ def _fill(batch: Any, records: Sequence[Addressed], sizes: Sizes) -> int:
     builder._num_records = batch.records._next_offset = number
     builder._last_offset = number - 1
     batch.max_record_size = max(batch.max_record_size, max(map(len, encoded)))
-    batch.last_append = time.monotonic()
+    batch.last_append = clock.monotonic()
     for position, (_, _, _, report) in enumerate(records[: number - begun], begun):
         report.rebind(batch.produce_future, position)
         reports.append(report)

@@ -77,7 +77,7 @@ def publisher_of(driver: str, settings: KafkaSettings) -> Publisher:
         return ConfluentPublisher(confluent_options(settings), settings)
     from cdc_cli.publish.kafka_python import KafkaPythonPublisher
 
-    return KafkaPythonPublisher(python_options(settings), settings)
+    return KafkaPythonPublisher(python_options(settings), settings, SystemClock())
 
 
 def consumer_of(driver: str, settings: KafkaSettings, topic: str) -> Consumer:

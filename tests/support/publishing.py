@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from cdc_cli.clock import SystemClock
 from cdc_cli.demo.servers import ApacheKafka
 from cdc_cli.publish import Delivery, Publisher, Record
 from cdc_cli.settings.kafka_options import confluent_options, kafka_python_options
@@ -88,7 +89,7 @@ class RealSite:
         from cdc_cli.publish.kafka_python import KafkaPythonPublisher
 
         options = {**kafka_python_options(settings), "bootstrap_timeout_ms": 3000, "max_block_ms": PATIENCE * 1000}
-        return KafkaPythonPublisher(options, settings)
+        return KafkaPythonPublisher(options, settings, SystemClock())
 
     def create(self, name: str, partitions: int, max_bytes: int | None = None) -> str:
         return self._site.create(name, partitions, max_message_bytes=max_bytes or 2 * MAX_SIZE)

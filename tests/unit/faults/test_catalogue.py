@@ -42,6 +42,6 @@ def test_the_named_kinds_of_faults_mutants_and_failpoints_exist() -> None:
 
 def test_every_mutant_is_named_in_the_catalogue() -> None:
     beyond = {"bad change skipped", "first start moves", "dead letter not awaited", "failed write passed over"}
-    beyond |= {"untold offsets forgotten", "offsets stored by a former owner"}
+    beyond |= {"versions of the record before", "untold offsets forgotten", "offsets stored by a former owner"}
     beyond |= {"COPY without key", "COPY in any order", "COPY without tombstones"}
     assert {mutant.name for mutant in MUTANTS} - beyond <= {n.removeprefix("mutant ") for n in NAMED}

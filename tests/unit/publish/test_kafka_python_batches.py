@@ -13,6 +13,7 @@ from kafka.errors import IllegalStateError
 from kafka.producer.record_accumulator import RecordAccumulator
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 
+from cdc_cli.clock import SystemClock
 from cdc_cli.publish.kafka_python_batches import Report, Sizes, append
 
 PLACE = TopicPartition("game.players", 3)
@@ -38,7 +39,8 @@ class Driver:
 
 def given_to(driver: Driver, burst: Sequence[tuple[Any, ...]]) -> list[Report]:
     reports = [Report() for _ in burst]
-    append(driver, PLACE, [(*record, report) for record, report in zip(burst, reports, strict=True)], Sizes())
+    addressed = [(*record, report) for record, report in zip(burst, reports, strict=True)]
+    append(driver, PLACE, addressed, Sizes(), SystemClock())
     return reports
 
 
@@ -133,7 +135,7 @@ def test_a_closed_producer_takes_nothing_and_is_not_held_up() -> None:
     driver._accumulator.close()
     report = Report()
     with pytest.raises(IllegalStateError):
-        append(driver, PLACE, [(b"a", b"1", [], report)], Sizes())
+        append(driver, PLACE, [(b"a", b"1", [], report)], Sizes(), SystemClock())
     assert not report.is_given
     assert driver._accumulator._appends_in_progress.get() == 0
     report.fail(OSError("closed"))
